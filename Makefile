@@ -1,0 +1,56 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+#
+# The environments are made once; the stamp files make them again only when
+# pyproject.toml or constraints.txt has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BENCH_VENV := .venv-bench
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(BENCH_VENV)/.installed
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test docs lint bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
+		| while IFS="$$(printf '\t')" read -r name text; do \
+			printf '  make %-7s %s\n' "$$name" "$$text"; done
+
+demo: $(STAMP)  ## run the main job; CSV=file.csv TARGET=column for a table of your own
+	$(VENV)/bin/python examples/demo.py $(if $(CSV),--csv "$(CSV)") $(if $(TARGET),--target "$(TARGET)")
+
+test: $(STAMP)  ## run every test; ARGS="tests/tables -k unknown" for some
+	$(VENV)/bin/python -m pytest -n 2 $(ARGS)
+
+# -E reads every page again: a warning must not pass because its page is cached.
+docs: $(STAMP)  ## build the documentation in docs/_build/html
+	$(VENV)/bin/python -m sphinx -E -W --keep-going -b html docs docs/_build/html
+
+lint: $(STAMP)  ## check style, format and types
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
+
+bench: $(BENCH_STAMP)  ## run the benchmarks, in an environment of their own
+	$(BENCH_VENV)/bin/python benchmarks/engine.py
+	$(BENCH_VENV)/bin/python benchmarks/adult.py
+	$(BENCH_VENV)/bin/python benchmarks/grid_search.py
+
+clean:  ## remove caches and built files, not the environments
+	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
+	find sklearn_memgen tests examples benchmarks docs -name __pycache__ -prune \
+		-exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python $(PIP_INSTALL) -e ".[plot,test,docs]"
+	@touch $@
+
+$(BENCH_STAMP): pyproject.toml constraints.txt
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) -e ".[bench]"
+	@touch $@

@@ -1,0 +1,168 @@
+"""The deep part: embeddings, piecewise-linear numbers and a multi-layer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["DeepPart", "NumberInput", "squash"]
+
+#: Tables of more weights than this get sparse gradients: a step then costs what the
+#: batch touches. Below, dense gradients and a fused optimizer are faster.
+SPARSE_FROM = 2**18
+
+
+def squash(numbers: Tensor) -> Tensor:
+    """Bend scaled numbers smoothly into (-3, 3), so that no outlier rules a layer."""
+    return numbers * torch.rsqrt(1 + (numbers / 3).square())
+
+
+class NumberInput(nn.Module):
+    """Scaled numbers as the features of a layer: squashed, by bins, and missing flags.
+
+    Parameters
+    ----------
+    bin_edges : sequence of sequence of float
+        Ascending edges of each column's bins, in scaled units. A column with fewer
+        than two edges has no bins.
+    missing : sequence of bool
+        Which columns may hold NaN; each has a flag.
+    bins : bool, default=True
+        Whether to add the bins. Without them the output is what a linear model needs.
+
+    Notes
+    -----
+    With edges :math:`b_0 < ... < b_T` a number :math:`x` becomes T features,
+    :math:`\\min(1, \\max(0, (x - b_{t-1}) / (b_t - b_{t-1})))`, after
+    Gorishniy et al. (2022), "On Embeddings for Numerical Features in Tabular Deep
+    Learning". A missing number has zeros everywhere but in its flag.
+    """
+
+    def __init__(
+        self,
+        bin_edges: Sequence[Sequence[float]],
+        missing: Sequence[bool],
+        *,
+        bins: bool = True,
+    ) -> None:
+        super().__init__()
+        columns, lefts, widths = [], [], []
+        for column, edges in enumerate(bin_edges if bins else ()):
+            for left, right in zip(edges[:-1], edges[1:], strict=True):
+                columns.append(column)
+                lefts.append(float(left))
+                widths.append(float(right) - float(left))
+        flagged = [column for column, flag in enumerate(missing) if flag]
+        constants = {
+            "columns": torch.tensor(columns, dtype=torch.int64),  # (n_bins,)
+            "lefts": torch.tensor(lefts),  # (n_bins,)
+            "slopes": 1 / torch.tensor(widths),  # (n_bins,)
+            "flagged": torch.tensor(flagged, dtype=torch.int64),  # (n_flags,)
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant)
+        self.n_outputs = len(missing) + len(columns) + len(flagged)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Map (batch, n_numbers) to (batch, n_outputs)."""
+        features = []
+        if len(self.flagged):
+            flags = torch.isnan(numbers)  # (batch, n_numbers)
+            numbers = numbers.nan_to_num()
+            features.append(flags[:, self.flagged].to(numbers.dtype))
+        features.append(squash(numbers))
+        if len(self.columns):
+            filled = (numbers[:, self.columns] - self.lefts) * self.slopes
+            filled = filled.clamp(0, 1)  # (batch, n_bins)
+            if len(self.flagged):
+                filled = filled.masked_fill(flags[:, self.columns], 0)
+            features.append(filled)
+        return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+
+class DeepPart(nn.Module):
+    """Embeddings and numbers, concatenated, through a multi-layer perceptron.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of logits.
+    bin_edges, missing
+        See `NumberInput`.
+    n_ids : int
+        Number of ids of all columns together.
+    n_id_columns : int
+        Number of id columns; they are the first of `ids` in `forward`.
+    n_sparse_features : int
+        Width of the sparse part.
+    hidden_layer_sizes : sequence of int
+        Units of each hidden layer.
+    embedding_dim : int
+        Dimensions of an id's embedding; a sparse feature's has four times as many.
+    dropout : float
+        Share of hidden units that are zeroed at random in training.
+    """
+
+    def __init__(
+        self,
+        n_outputs: int,
+        *,
+        bin_edges: Sequence[Sequence[float]],
+        missing: Sequence[bool],
+        n_ids: int,
+        n_id_columns: int,
+        n_sparse_features: int,
+        hidden_layer_sizes: Sequence[int],
+        embedding_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.n_id_columns = n_id_columns
+        self.numbers = NumberInput(bin_edges, missing)
+        n_inputs = self.numbers.n_outputs + n_id_columns * embedding_dim
+        self.embedding = None
+        if n_id_columns:
+            sparse = n_ids * embedding_dim > SPARSE_FROM
+            self.embedding = nn.Embedding(n_ids, embedding_dim, sparse=sparse)
+            nn.init.normal_(self.embedding.weight, std=0.1)
+        self.bag = None
+        if n_sparse_features:
+            width = 4 * embedding_dim
+            sparse = n_sparse_features * width > SPARSE_FROM
+            self.bag = nn.EmbeddingBag(
+                n_sparse_features, width, mode="sum", sparse=sparse
+            )
+            # From zero, so that a feature never seen in training adds nothing.
+            nn.init.zeros_(self.bag.weight)
+            n_inputs += width
+        layers: list[nn.Module] = []
+        for n_units in hidden_layer_sizes:
+            layers += [nn.Linear(n_inputs, n_units), nn.ReLU()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            n_inputs = n_units
+        self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+
+    def forward(
+        self,
+        numbers: Tensor,
+        ids: Tensor,
+        indices: Tensor | None = None,
+        values: Tensor | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """Return the logits, shape (batch, n_outputs); see `WideDeep.forward`."""
+        features = [self.numbers(numbers)]
+        if self.embedding is not None:
+            embedded = self.embedding(ids[:, : self.n_id_columns])
+            features.append(embedded.flatten(1))  # (batch, n_id_columns * dim)
+        if self.bag is not None:
+            features.append(self.bag(indices, offsets, per_sample_weights=values))
+        return self.layers(torch.cat(features, dim=1))
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters whose gradients are sparse."""
+        tables = [self.embedding, self.bag]
+        return [table.weight for table in tables if table is not None and table.sparse]

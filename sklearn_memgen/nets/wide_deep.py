@@ -1,0 +1,211 @@
+"""Wide and deep, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_memgen.nets.deep import SPARSE_FROM, DeepPart, NumberInput
+
+__all__ = ["WideDeep", "WidePart"]
+
+
+class WidePart(nn.Module):
+    """A linear model: one weight an id and class, and a linear term on the numbers.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of logits.
+    missing : sequence of bool of length n_numbers
+        Which number columns may hold NaN.
+    n_ids : int
+        Number of ids of all columns together.
+    n_sparse_features : int
+        Width of the sparse part.
+    """
+
+    def __init__(
+        self,
+        n_outputs: int,
+        *,
+        missing: Sequence[bool],
+        n_ids: int,
+        n_sparse_features: int,
+    ) -> None:
+        super().__init__()
+        self.numbers = NumberInput([()] * len(missing), missing, bins=False)
+        self.linear = nn.Linear(self.numbers.n_outputs, n_outputs)
+        self.ids = _weights(n_ids, n_outputs)
+        self.bag = _weights(n_sparse_features, n_outputs)
+
+    def forward(
+        self,
+        numbers: Tensor,
+        ids: Tensor,
+        indices: Tensor | None = None,
+        values: Tensor | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """Return the logits, shape (batch, n_outputs); see `WideDeep.forward`."""
+        logits = self.linear(self.numbers(numbers))
+        if self.ids is not None:
+            logits = logits + self.ids(ids)
+        if self.bag is not None:
+            logits = logits + self.bag(indices, offsets, per_sample_weights=values)
+        return logits
+
+    def tables(self) -> list[nn.Parameter]:
+        """Return the weights of the ids and of the sparse part, where there are any."""
+        return [table.weight for table in (self.ids, self.bag) if table is not None]
+
+
+def _weights(n_rows: int, n_outputs: int) -> nn.EmbeddingBag | None:
+    if n_rows == 0:
+        return None
+    sparse = n_rows * n_outputs > SPARSE_FROM
+    table = nn.EmbeddingBag(n_rows, n_outputs, mode="sum", sparse=sparse)
+    nn.init.zeros_(table.weight)
+    return table
+
+
+class WideDeep(nn.Module):
+    """A linear model that memorizes and a deep net that generalizes, trained jointly.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of logits: 1 for two classes, else one a class.
+    bin_edges : sequence of sequence of float, of length n_numbers
+        Edges of the piecewise-linear bins of each number column.
+    missing : sequence of bool of length n_numbers
+        Which number columns may hold NaN.
+    id_offsets : sequence of int of length n_id_columns + 1
+        Where the ids of each id column begin, and the number of ids.
+    n_deep_id_columns : int
+        The first so many id columns go into the deep part, too; the rest are crosses.
+    n_sparse_features : int, default=0
+        Width of the sparse part.
+    hidden_layer_sizes : sequence of int, default=(128, 128)
+        Units of the deep part's hidden layers; none leaves it out.
+    embedding_dim : int, default=8
+        Dimensions of an id's embedding.
+    dropout : float, default=0.0
+        Share of hidden units zeroed at random in training.
+    wide : bool, default=True
+        Whether there is a wide part.
+    unknown_rate : float, default=0.0
+        Share of ids that are replaced at random, in training, by the unknown id of
+        their column, so that it is trained as well.
+
+    Notes
+    -----
+    .. math:: z(x) = w^T [x, \\phi(x)] + W a(x) + b
+
+    with the ids and numbers :math:`x`, their crosses :math:`\\phi(x)` and the deep
+    part's last activations :math:`a(x)`: eq. 3 of Cheng et al. (2016), "Wide & Deep
+    Learning for Recommender Systems". Both parts learn from the one loss.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_memgen.nets import WideDeep
+    >>> net = WideDeep(1, bin_edges=[[-1.0, 0.0, 1.0]], missing=[False],
+    ...                id_offsets=[0, 4, 9], n_deep_id_columns=1)
+    >>> net(torch.zeros(5, 1), torch.tensor([[1, 5]] * 5)).shape
+    torch.Size([5, 1])
+    """
+
+    def __init__(
+        self,
+        n_outputs: int,
+        *,
+        bin_edges: Sequence[Sequence[float]],
+        missing: Sequence[bool],
+        id_offsets: Sequence[int],
+        n_deep_id_columns: int,
+        n_sparse_features: int = 0,
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        embedding_dim: int = 8,
+        dropout: float = 0.0,
+        wide: bool = True,
+        unknown_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.unknown_rate = unknown_rate
+        unknown = torch.tensor(list(id_offsets[:-1]), dtype=torch.int32)
+        self.register_buffer("unknown_ids", unknown)  # (n_id_columns,)
+        self.wide = None
+        if wide:
+            self.wide = WidePart(
+                n_outputs,
+                missing=missing,
+                n_ids=int(id_offsets[-1]),
+                n_sparse_features=n_sparse_features,
+            )
+        self.deep = None
+        if len(hidden_layer_sizes):
+            self.deep = DeepPart(
+                n_outputs,
+                bin_edges=bin_edges,
+                missing=missing,
+                n_ids=int(id_offsets[n_deep_id_columns]),
+                n_id_columns=n_deep_id_columns,
+                n_sparse_features=n_sparse_features,
+                hidden_layer_sizes=hidden_layer_sizes,
+                embedding_dim=embedding_dim,
+                dropout=dropout,
+            )
+
+    def forward(
+        self,
+        numbers: Tensor,
+        ids: Tensor,
+        indices: Tensor | None = None,
+        values: Tensor | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """Return the logits.
+
+        Parameters
+        ----------
+        numbers : Tensor of shape (batch, n_numbers), float
+            Scaled numbers, NaN where missing.
+        ids : Tensor of shape (batch, n_id_columns), int
+            Ids in the space that all columns share.
+        indices, values : Tensor of shape (n_nonzero,), optional
+            Columns and values of the sparse part, row after row.
+        offsets : Tensor of shape (batch,), int, optional
+            Where each row begins in `indices` and `values`.
+
+        Returns
+        -------
+        logits : Tensor of shape (batch, n_outputs)
+            The sum of both parts' logits.
+        """
+        if self.training and self.unknown_rate and ids.shape[1]:
+            masked = torch.rand(ids.shape, device=ids.device) < self.unknown_rate
+            ids = torch.where(masked, self.unknown_ids, ids)
+        parts = [
+            part(numbers, ids, indices, values, offsets)
+            for part in (self.wide, self.deep)
+            if part is not None
+        ]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def optimizer_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Name the parameters that have an optimizer of their own.
+
+        Returns
+        -------
+        groups : dict of str to list of Parameter
+            "wide": the weights of ids and sparse features, for an optimizer that
+            keeps them few; "sparse": the embeddings whose gradients are sparse. All
+            other parameters belong to the main optimizer.
+        """
+        return {
+            "wide": [] if self.wide is None else self.wide.tables(),
+            "sparse": [] if self.deep is None else self.deep.sparse_parameters(),
+        }

@@ -1,0 +1,163 @@
+"""Crosses: combinations of id columns that have ids of their own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sklearn_memgen.tables.ids import IdColumn
+from sklearn_memgen.tables.vocabulary import UNKNOWN, Vocabulary
+
+__all__ = ["Cross"]
+
+#: Multiplier of the Fibonacci hash: 2**64 divided by the golden ratio, made odd.
+_HASH = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Cross:
+    """The combinations of two or more id columns.
+
+    A combination in which one part is unknown is itself unknown (id 0). The others
+    have an id each by vocabulary, if there are at most `n_buckets`; else they are
+    hashed into `n_buckets` buckets, several to a bucket.
+
+    Parameters
+    ----------
+    parts : tuple of IdColumn
+        The columns that are crossed.
+    vocabulary : Vocabulary
+        Of the combinations, as numbers in mixed radix; when hashed, of the most
+        frequent ones, whose words name the buckets.
+    n_buckets : int or None
+        Number of buckets when hashed, else None.
+    counts : ndarray of shape (n_ids,)
+        Weighted number of training rows of each id.
+    """
+
+    parts: tuple[IdColumn, ...]
+    vocabulary: Vocabulary
+    n_buckets: int | None
+    counts: np.ndarray = field(repr=False)
+
+    @classmethod
+    def fit(
+        cls,
+        parts: tuple[IdColumn, ...],
+        ids: list[np.ndarray],
+        weights: np.ndarray | None,
+        *,
+        min_frequency: float,
+        n_buckets: int,
+    ) -> Cross:
+        """Give ids to the combinations in `ids`, an array (n_rows,) for each part.
+
+        Raises
+        ------
+        ValueError
+            If there are more possible combinations than 63 bits can number.
+        """
+        sizes = [len(part) for part in parts]
+        if math.prod(sizes) >= 2**63:
+            names = " & ".join(part.name for part in parts)
+            raise ValueError(f"the cross {names} has too many combinations: {sizes}")
+        keys = _keys(parts, ids)
+        known = keys >= 0
+        weights = np.ones(len(keys)) if weights is None else weights
+        vocabulary = Vocabulary.fit(
+            keys[known], weights[known], min_frequency=min_frequency
+        )
+        hashed = len(vocabulary.keys) > n_buckets
+        if hashed:
+            buckets = _hashed(keys, n_buckets)
+            counts = np.bincount(buckets, weights, minlength=n_buckets + 1)
+            vocabulary = Vocabulary(
+                vocabulary.keys[:n_buckets], vocabulary.counts[: n_buckets + 2]
+            )
+        else:
+            counts = vocabulary.counts.copy()
+            counts[UNKNOWN] += weights[~known].sum()
+        return cls(parts, vocabulary, n_buckets if hashed else None, counts)
+
+    @property
+    def name(self) -> str:
+        """Name of the encoded column."""
+        return " & ".join(str(part.label) for part in self.parts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def encode(self, ids: list[np.ndarray]) -> np.ndarray:
+        """Look the ids of combinations up.
+
+        Parameters
+        ----------
+        ids : list of ndarray of shape (n_rows,)
+            The ids of the parts.
+
+        Returns
+        -------
+        ids : ndarray of shape (n_rows,), int32
+            Ids of the combinations; 0 where a part is unknown.
+        """
+        keys = _keys(self.parts, ids)
+        if self.n_buckets is None:
+            return self.vocabulary.encode(keys)
+        return _hashed(keys, self.n_buckets)
+
+    def words(self) -> list[str]:
+        """Return a readable word for each id, shape (n_ids,).
+
+        A bucket is named after its most frequent combination.
+        """
+        keys = self.vocabulary.keys.to_numpy(np.int64)
+        part_words = [np.array(part.words(), dtype=object) for part in self.parts]
+        combinations = zip(
+            *(
+                words[ids]
+                for words, ids in zip(part_words, self._unkeyed(keys), strict=True)
+            ),
+            strict=True,
+        )
+        names = [" & ".join(words) for words in combinations]
+        if self.n_buckets is None:
+            return [f"{self.name}=<unknown>", f"{self.name}=<missing>", *names]
+        words = [f"{self.name}=<bucket {i}>" for i in range(len(self))]
+        words[UNKNOWN] = f"{self.name}=<unknown>"
+        n_named = [0] * len(self)
+        for bucket, name in zip(_hashed(keys, self.n_buckets), names, strict=True):
+            n_named[bucket] += 1
+            if n_named[bucket] == 1:
+                words[bucket] = name
+        return [
+            f"{word} (or {n - 1} others)" if n > 1 else word
+            for word, n in zip(words, n_named, strict=True)
+        ]
+
+    def _unkeyed(self, keys: np.ndarray) -> list[np.ndarray]:
+        """Take the numbers of combinations apart into the ids of their parts."""
+        ids = []
+        for part in reversed(self.parts):
+            keys, digits = np.divmod(keys, len(part))
+            ids.append(digits)
+        return ids[::-1]
+
+
+def _keys(parts: tuple[IdColumn, ...], ids: list[np.ndarray]) -> np.ndarray:
+    """Number the combinations in mixed radix; one with an unknown part is -1."""
+    keys = np.zeros(len(ids[0]), dtype=np.int64)
+    known = np.ones(len(keys), dtype=bool)
+    for part, digits in zip(parts, ids, strict=True):
+        keys *= len(part)
+        keys += digits
+        known &= digits != UNKNOWN
+    return np.where(known, keys, -1)
+
+
+def _hashed(keys: np.ndarray, n_buckets: int) -> np.ndarray:
+    """Spread keys over the buckets 1 to `n_buckets`; key -1 gets id 0."""
+    mixed = (keys.astype(np.uint64) * _HASH) >> np.uint64(32)
+    buckets = mixed % np.uint64(n_buckets) + np.uint64(1)
+    return np.where(keys >= 0, buckets, UNKNOWN).astype(np.int32)

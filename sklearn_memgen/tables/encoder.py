@@ -1,0 +1,567 @@
+"""TableEncoder: any table in, tensors for a network out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_memgen._sklearn import (
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+    validate_data,
+)
+from sklearn_memgen.tables.columns import (
+    as_table,
+    column_kind,
+    elapsed_days,
+    resolve_columns,
+    to_datetimes,
+    to_floats,
+)
+from sklearn_memgen.tables.crosses import Cross
+from sklearn_memgen.tables.ids import CALENDAR, IdColumn
+from sklearn_memgen.tables.memorize import weigh_exact_values
+from sklearn_memgen.tables.numbers import SmoothNumber, limit_bins
+from sklearn_memgen.tables.tensors import CSRParts, TableTensors
+from sklearn_memgen.tables.text import TextHasher
+
+__all__ = ["TableEncoder"]
+
+#: Bins of all columns together: the width of a net's first layer grows with them.
+_MAX_TOTAL_BINS = 1536
+#: Numbers of at most so many distinct values are crossed by value, others by decile.
+_MAX_CROSSED_VALUES = 64
+_KINDS = {"categorical": "category", "numeric": "number", "text": "text"}
+_EVIDENCE = [
+    "column",
+    "n_values",
+    "memorized",
+    "loss_bins",
+    "loss_exact",
+    "gain",
+    "standard_error",
+]
+
+
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Encode a table of mixed columns as tensors, smoothly and exactly.
+
+    Numbers go in smoothly, by a robust scale and piecewise-linear bins, and, where it
+    pays, once more exactly: a value that repeats gets an id of its own, so that a
+    model can memorize what is special about it. Categories, calendar parts of dates
+    and crosses of columns are ids, too. Text goes in as hashed word n-grams.
+
+    Parameters
+    ----------
+    categorical_features, numeric_features, text_features : \
+            array-like of column names, positions or bool of shape (n_columns,), \
+            default=None
+        Columns whose kind is given rather than found. By default numbers, booleans
+        and durations are numeric, dates are dates (strings such as 2024-01-31
+        included), strings of many words that are mostly distinct are text, and all
+        else is categorical. Name integer-coded categories in `categorical_features`.
+    memorize : {"auto", "none", "exact"} or array-like of column names or positions, \
+            default="auto"
+        Which numeric columns are remembered exactly, beside going in smoothly.
+        "exact" takes all columns with values that repeat; "auto" those of them in
+        which exact values predict `y` better than smooth bins out of fold.
+    crosses : sequence of tuple of column names or positions, default=()
+        Columns to combine, such as ``[("education", "occupation")]``. Numbers take
+        part by their exact values if they have few, else by deciles.
+    min_frequency : float, default=2
+        How often a value or combination must occur, in rows or in units of
+        `sample_weight`, to get an id of its own.
+    n_bins : int, default=48
+        Largest number of piecewise-linear bins a column. Tables of many columns get
+        fewer, so that there are no more than 1,536 in all. 0 leaves the scaled value.
+    n_cross_buckets : int, default=65536
+        Crosses with more combinations than this are hashed into so many buckets.
+    n_text_buckets : int, default=131072
+        Buckets that the n-grams of each text column are hashed into.
+    random_state : int, RandomState instance or None, default=None
+        Draws the folds by which `memorize="auto"` decides.
+
+    Attributes
+    ----------
+    column_kinds_ : Series of shape (n_columns,)
+        "number", "category", "datetime" or "text" by column. Empty for sparse input.
+    numbers_ : dict of str to SmoothNumber
+        Scale and bins of each numeric output, in the order of output.
+    id_columns_ : dict of str to IdColumn
+        The values that have ids: categories, calendar parts, and exact numbers.
+    crosses_ : dict of str to Cross
+        The combinations that have ids. They come behind `id_columns_`.
+    memorized_ : DataFrame
+        One row per numeric column with values that repeat: `column`, `n_values`,
+        whether it is `memorized`, and the evidence where it was tested: `loss_bins`,
+        `loss_exact`, `gain` and its `standard_error`, in nats a row out of fold.
+    id_offsets_ : ndarray of shape (n_id_columns + 1,), int64
+        Where the ids of each id column begin; the last entry is the number of ids.
+    id_counts_ : ndarray of shape (n_ids,)
+        Weighted number of training rows of each id.
+    n_sparse_features_ : int
+        Width of the sparse part: columns of sparse input, or buckets of text.
+    n_features_in_ : int
+        Number of columns of the table.
+    feature_names_in_ : ndarray of shape (n_columns,)
+        Column names, if all are strings.
+
+    See Also
+    --------
+    WideDeepClassifier : A classifier on top of it.
+
+    Notes
+    -----
+    The output is not an array but a `TableTensors`, so the encoder serves estimators
+    of this package rather than those of scikit-learn.
+
+    Unknown values get an id that is trained: values that are too rare for an id share
+    it in training, and nets mask some ids at random.
+
+    References
+    ----------
+    .. [1] Cheng et al., "Wide & Deep Learning for Recommender Systems", 2016.
+    .. [2] Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in
+       Tabular Deep Learning", 2022 (piecewise-linear bins).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_memgen.tables import TableEncoder
+    >>> X = pd.DataFrame({
+    ...     "age": [39, 50, None, 28], "city": ["Rome", "Oslo", "Rome", "Oslo"]
+    ... })
+    >>> encoder = TableEncoder().fit(X)
+    >>> table = encoder.transform(X)
+    >>> table
+    TableTensors(n_rows=4, numbers=1, ids=1, csr=None, device=cpu)
+    >>> encoder.inverse(table.ids[0])
+    array(['city=Rome'], dtype=object)
+    >>> encoder.inverse(encoder.transform(X.assign(city="Lima")).ids[0])
+    array(['city=<unknown>'], dtype=object)
+    """
+
+    _parameter_constraints: dict = {
+        "categorical_features": ["array-like", None],
+        "numeric_features": ["array-like", None],
+        "text_features": ["array-like", None],
+        "memorize": [StrOptions({"auto", "none", "exact"}), "array-like"],
+        "crosses": [list, tuple],
+        "min_frequency": [Interval(Real, 0, None, closed="neither")],
+        "n_bins": [Interval(Integral, 0, None, closed="left")],
+        "n_cross_buckets": [Interval(Integral, 1, None, closed="left")],
+        "n_text_buckets": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        categorical_features: Iterable[Hashable] | None = None,
+        numeric_features: Iterable[Hashable] | None = None,
+        text_features: Iterable[Hashable] | None = None,
+        memorize: str | Iterable[Hashable] = "auto",
+        crosses: Sequence[tuple[Hashable, ...]] = (),
+        min_frequency: float = 2,
+        n_bins: int = 48,
+        n_cross_buckets: int = 2**16,
+        n_text_buckets: int = 2**17,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.categorical_features = categorical_features
+        self.numeric_features = numeric_features
+        self.text_features = text_features
+        self.memorize = memorize
+        self.crosses = crosses
+        self.min_frequency = min_frequency
+        self.n_bins = n_bins
+        self.n_cross_buckets = n_cross_buckets
+        self.n_text_buckets = n_text_buckets
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> TableEncoder:
+        """Learn scales, bins, vocabularies and what to memorize.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+            The table.
+        y : array-like of shape (n_rows,), default=None
+            Class labels. Without them `memorize="auto"` remembers nothing.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Rows count by their weight.
+
+        Returns
+        -------
+        self : TableEncoder
+            The fitted encoder.
+
+        Raises
+        ------
+        ValueError
+            If the table is empty, holds infinities or complex numbers, has two
+            columns of one name, or lacks a column that a parameter names.
+        TypeError
+            If a column holds values that cannot be told apart, such as dicts.
+        """
+        table = as_table(X)
+        validate_data(self, X, skip_check_array=True)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, table, dtype=np.float64)
+        if y is not None:
+            check_consistent_length(table, y)
+            y = np.unique(y, return_inverse=True)[1].ravel()
+        self._labels = None if sparse.issparse(table) else table.columns
+        self._texts: list[TextHasher] = []
+        self.numbers_: dict[str, SmoothNumber] = {}
+        self.id_columns_: dict[str, IdColumn] = {}
+        self.crosses_: dict[str, Cross] = {}
+        self.memorized_ = pd.DataFrame(columns=_EVIDENCE)
+        if self._labels is None:
+            self._fit_sparse(table)
+        else:
+            self.column_kinds_ = self._find_kinds(table)
+            table = self._with_datetimes(table)
+            self._fit_numbers(table, y, weights)
+            self._fit_ids(table, weights)
+            self._fit_texts(table)
+        columns = [*self.id_columns_.values(), *self.crosses_.values()]
+        sizes = [len(column) for column in columns]
+        self.id_offsets_ = np.cumsum([0, *sizes], dtype=np.int64)
+        self.id_counts_ = np.concatenate([np.empty(0), *(c.counts for c in columns)])
+        return self
+
+    def _find_kinds(self, table: pd.DataFrame) -> pd.Series:
+        kinds: dict[Hashable, str] = {}
+        for kind in ("categorical", "numeric", "text"):
+            parameter = f"{kind}_features"
+            for label in resolve_columns(table, getattr(self, parameter), parameter):
+                if label in kinds:
+                    raise ValueError(
+                        f"{parameter} names column {label!r}, which another parameter "
+                        f"has as {kinds[label]}"
+                    )
+                kinds[label] = _KINDS[kind]
+        return pd.Series(
+            {
+                label: kinds[label] if label in kinds else column_kind(table[label])
+                for label in table.columns
+            },
+            dtype=object,
+        )
+
+    def _of_kind(self, kind: str) -> list[Hashable]:
+        return self.column_kinds_.index[self.column_kinds_ == kind].tolist()
+
+    def _with_datetimes(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Parse the columns of dates, once for all that is read off them."""
+        dates = {
+            label: to_datetimes(table[label]) for label in self._of_kind("datetime")
+        }
+        if not dates:
+            return table
+        table = table.copy(deep=False)
+        for label, values in dates.items():
+            table[label] = values
+        return table
+
+    def _read_number(self, table: pd.DataFrame, label: Hashable) -> np.ndarray:
+        values = table[label]
+        if self.column_kinds_[label] == "datetime":
+            values = elapsed_days(values)
+        return to_floats(values)
+
+    def _fit_numbers(
+        self, table: pd.DataFrame, y: np.ndarray | None, weights: np.ndarray | None
+    ) -> None:
+        rng = check_random_state(self.random_state)
+        wanted = self.memorize
+        if not isinstance(wanted, str):
+            wanted = resolve_columns(table, wanted, "memorize")
+        evidence = []
+        for label in self._of_kind("number") + self._of_kind("datetime"):
+            values = self._read_number(table, label)
+            if np.isinf(values).any():
+                raise ValueError(
+                    f"Input X contains infinity in column {label!r}; replace it, for "
+                    "example by NaN, which is treated as a value of its own"
+                )
+            number = SmoothNumber.fit(values, weights, n_bins=self.n_bins)
+            self.numbers_[str(label)] = number
+            if self.column_kinds_[label] == "datetime" or wanted == "none":
+                continue
+            exact = IdColumn.fit(
+                table[label], "exact", weights, min_frequency=self.min_frequency
+            )
+            n_values = len(exact.vocabulary.keys)
+            if n_values < 2:
+                continue
+            row = {"column": label, "n_values": n_values}
+            # Where each distinct value has a bin edge, bins already tell it apart.
+            if wanted == "auto" and n_values > self.n_bins and y is not None:
+                row |= weigh_exact_values(
+                    values, exact.encode(table[label]), y, weights, rng
+                )
+            elif wanted != "auto":
+                row["memorized"] = wanted == "exact" or label in wanted
+            evidence.append({"memorized": False} | row)
+            if evidence[-1]["memorized"]:
+                self.id_columns_[exact.name] = exact
+        self.numbers_ = dict(
+            zip(
+                self.numbers_,
+                limit_bins(list(self.numbers_.values()), _MAX_TOTAL_BINS),
+                strict=True,
+            )
+        )
+        self.memorized_ = pd.DataFrame(evidence, columns=_EVIDENCE)
+
+    def _fit_ids(self, table: pd.DataFrame, weights: np.ndarray | None) -> None:
+        parts = [(label, "category") for label in self._of_kind("category")]
+        parts += [(label, p) for label in self._of_kind("datetime") for p in CALENDAR]
+        for label, part in parts:
+            column = self._fit_id(table, label, part, weights)
+            self.id_columns_[column.name] = column
+        for labels in self.crosses:
+            if isinstance(labels, str) or len(labels) < 2:
+                raise ValueError(
+                    "crosses must be tuples of two or more columns, such as "
+                    f"[('education', 'occupation')]; got {labels!r}"
+                )
+            columns = tuple(
+                self._cross_part(table, label, weights)
+                for label in resolve_columns(table, labels, "crosses")
+            )
+            cross = Cross.fit(
+                columns,
+                [column.encode(table[column.label]) for column in columns],
+                weights,
+                min_frequency=self.min_frequency,
+                n_buckets=self.n_cross_buckets,
+            )
+            self.crosses_[cross.name] = cross
+
+    def _fit_id(
+        self,
+        table: pd.DataFrame,
+        label: Hashable,
+        part: str,
+        weights: np.ndarray | None,
+    ) -> IdColumn:
+        return IdColumn.fit(
+            table[label], part, weights, min_frequency=self.min_frequency
+        )
+
+    def _cross_part(
+        self, table: pd.DataFrame, label: Hashable, weights: np.ndarray | None
+    ) -> IdColumn:
+        """Find or make the ids by which a column takes part in crosses."""
+        kind = self.column_kinds_[label]
+        if kind not in ("category", "number"):
+            raise ValueError(
+                f"crosses names column {label!r}, which is of kind {kind}; only "
+                "categories and numbers can be crossed"
+            )
+        if kind == "number" and f"{label} (exact)" not in self.id_columns_:
+            few = table[label].nunique() <= _MAX_CROSSED_VALUES
+            return self._fit_id(table, label, "exact" if few else "decile", weights)
+        return self.id_columns_[f"{label} (exact)" if kind == "number" else str(label)]
+
+    def _fit_texts(self, table: pd.DataFrame) -> None:
+        self._texts = [
+            TextHasher.fit(table[label], label=label, n_buckets=self.n_text_buckets)
+            for label in self._of_kind("text")
+        ]
+        self.n_sparse_features_ = self.n_text_buckets * len(self._texts)
+
+    def _fit_sparse(self, table: sparse.csr_matrix) -> None:
+        for parameter in (
+            "categorical_features",
+            "numeric_features",
+            "text_features",
+            "crosses",
+        ):
+            if getattr(self, parameter):
+                raise ValueError(
+                    f"{parameter}={getattr(self, parameter)!r} needs a table with "
+                    "columns of its own, but X is a sparse matrix"
+                )
+        if not np.isfinite(table.data).all():
+            raise ValueError(
+                "Input X contains NaN or infinity, which a sparse matrix cannot hold "
+                "as values of their own"
+            )
+        self.column_kinds_ = pd.Series(dtype=object)
+        self._scaler = MaxAbsScaler().fit(table)
+        self.n_sparse_features_ = table.shape[1]
+
+    def transform(self, X: Any) -> TableTensors:
+        """Encode a table.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+            A table of the columns seen in `fit`.
+
+        Returns
+        -------
+        table : TableTensors
+            The encoded table, on the host.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing, unknown, or in another order than in `fit`.
+
+        Warns
+        -----
+        UserWarning
+            If a column of numbers or dates holds values that are none; they are
+            taken as missing.
+        """
+        check_is_fitted(self)
+        table = as_table(X)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        if self._labels is None:
+            return self._transform_sparse(table)
+        if sparse.issparse(table):
+            table = pd.DataFrame(table.toarray())
+        table = self._with_datetimes(table.set_axis(self._labels, axis=1))
+        n_rows = len(table)
+        numbers = np.empty((n_rows, len(self.numbers_)), dtype=np.float32)
+        labels = self._of_kind("number") + self._of_kind("datetime")
+        for j, (label, number) in enumerate(
+            zip(labels, self.numbers_.values(), strict=True)
+        ):
+            numbers[:, j] = number.transform(self._read_number(table, label))
+        ids = np.empty((n_rows, len(self.id_offsets_) - 1), dtype=np.int32)
+        for j, codes in enumerate(self._encode_ids(table)):
+            ids[:, j] = codes
+            ids[:, j] += self.id_offsets_[j]
+        csr = None
+        if self._texts:
+            csr = _csr_parts(
+                sparse.hstack(
+                    [text.transform(table[text.label]) for text in self._texts],
+                    format="csr",
+                )
+            )
+        return TableTensors(torch.from_numpy(numbers), torch.from_numpy(ids), csr)
+
+    def _encode_ids(self, table: pd.DataFrame) -> Iterator[np.ndarray]:
+        """Yield the ids of each id column and cross, counted from 0 in each."""
+        encoded: dict[str, np.ndarray] = {}
+
+        def encode(column: IdColumn) -> np.ndarray:
+            if column.name not in encoded:
+                encoded[column.name] = column.encode(table[column.label])
+            return encoded[column.name]
+
+        for column in self.id_columns_.values():
+            yield encode(column)
+        for cross in self.crosses_.values():
+            yield cross.encode([encode(part) for part in cross.parts])
+
+    def _transform_sparse(self, table: Any) -> TableTensors:
+        if not sparse.issparse(table):
+            table = sparse.csr_matrix(table.to_numpy(np.float32))
+        if not np.isfinite(table.data).all():
+            warnings.warn(
+                "X holds NaN or infinity, which were not there in fit; they are taken "
+                "as zero",
+                UserWarning,
+                stacklevel=3,
+            )
+            table.data = np.nan_to_num(table.data, posinf=0, neginf=0)
+        n_rows = table.shape[0]
+        return TableTensors(
+            torch.empty(n_rows, 0),
+            torch.empty(n_rows, 0, dtype=torch.int32),
+            _csr_parts(self._scaler.transform(table)),
+        )
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name the encoded columns: numbers, ids, crosses, then the sparse part.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored; the names are those of `fit`.
+
+        Returns
+        -------
+        names : ndarray of shape (n_features_out,), object
+            A text column has one name, however many buckets it has.
+        """
+        check_is_fitted(self)
+        names = [*self.numbers_, *self.id_columns_, *self.crosses_]
+        if self._labels is None:
+            names += self._sparse_words()
+        else:
+            names += [str(text.label) for text in self._texts]
+        return np.array(names, dtype=object)
+
+    def _sparse_words(self) -> list[str]:
+        if self._labels is None:
+            return [f"x{j}" for j in range(self.n_sparse_features_)]
+        return [word for text in self._texts for word in text.words()]
+
+    def words(self) -> np.ndarray:
+        """Return a readable word for each id, then for each column of the sparse part.
+
+        Returns
+        -------
+        words : ndarray of shape (n_ids + n_sparse_features_,), object
+            Such as "education=Bachelors & occupation=Sales".
+        """
+        check_is_fitted(self)
+        columns = [*self.id_columns_.values(), *self.crosses_.values()]
+        words = [word for column in columns for word in column.words()]
+        return np.array(words + self._sparse_words(), dtype=object)
+
+    def inverse(self, ids: Any) -> np.ndarray:
+        """Look up the words of ids.
+
+        Parameters
+        ----------
+        ids : array-like of int
+            Ids of `TableTensors.ids`, or numbers of ids plus columns of its sparse
+            part.
+
+        Returns
+        -------
+        words : ndarray of the shape of `ids`, object
+            Such as "education=Bachelors & occupation=Sales".
+        """
+        return self.words()[np.asarray(ids)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _csr_parts(matrix: sparse.csr_matrix) -> CSRParts:
+    return CSRParts(
+        torch.from_numpy(matrix.indptr.astype(np.int64)),
+        torch.from_numpy(matrix.indices.astype(np.int64)),
+        torch.from_numpy(matrix.data.astype(np.float32)),
+    )

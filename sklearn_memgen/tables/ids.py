@@ -1,0 +1,116 @@
+"""Id columns: each value of a column, or of a part of it, as an id."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from sklearn_memgen.tables.columns import to_floats
+from sklearn_memgen.tables.numbers import weighted_quantiles
+from sklearn_memgen.tables.vocabulary import Vocabulary
+
+__all__ = ["CALENDAR", "IdColumn"]
+
+#: Parts of a date that are ids.
+CALENDAR = ("month", "day", "weekday", "hour")
+_N_DECILES = 10
+
+
+@dataclass(frozen=True)
+class IdColumn:
+    """A column whose values are ids.
+
+    Parameters
+    ----------
+    label : hashable
+        The column of the table.
+    part : {"category", "exact", "decile", "month", "day", "weekday", "hour"}
+        What of it is looked up: the category, the exact number, the number's decile
+        (a part of crosses only) or a part of the date.
+    vocabulary : Vocabulary
+        The values that have ids.
+    edges : ndarray of shape (n_edges,)
+        Inner edges of the deciles.
+    """
+
+    label: Hashable
+    part: str
+    vocabulary: Vocabulary
+    edges: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+
+    @classmethod
+    def fit(
+        cls,
+        values: pd.Series,
+        part: str,
+        weights: np.ndarray | None,
+        *,
+        min_frequency: float,
+    ) -> IdColumn:
+        """Give ids to the values of a column, shape (n_rows,)."""
+        edges = np.empty(0)
+        if part == "decile":
+            floats = to_floats(values)
+            known = ~np.isnan(floats)
+            probabilities = np.linspace(0, 1, _N_DECILES + 1)[1:-1]
+            edges = np.unique(
+                weighted_quantiles(
+                    floats[known],
+                    probabilities,
+                    None if weights is None else weights[known],
+                )
+            )
+        keys = _read(values, part, edges)
+        vocabulary = Vocabulary.fit(keys, weights, min_frequency=min_frequency)
+        return cls(values.name, part, vocabulary, edges)
+
+    @property
+    def name(self) -> str:
+        """Name of the encoded column."""
+        if self.part == "category":
+            return str(self.label)
+        return f"{self.label} ({self.part})"
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Weighted number of training rows of each id, shape (n_ids,)."""
+        return self.vocabulary.counts
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        """Look the ids of a column's values up, shape (n_rows,), int32."""
+        return self.vocabulary.encode(_read(values, self.part, self.edges))
+
+    def words(self) -> list[str]:
+        """Return a readable word for each id, such as "education=Bachelors"."""
+        words = self.vocabulary.words()
+        if self.part == "decile":
+            bounds = [f"{edge:.6g}" for edge in self.edges]
+            spans = [
+                f"[{lower}, {upper})"
+                for lower, upper in zip(
+                    ["-inf", *bounds], [*bounds, "inf"], strict=True
+                )
+            ]
+            words[2:] = [spans[int(decile)] for decile in self.vocabulary.keys]
+        subject = self.label if self.part in ("category", "exact") else self.name
+        return [f"{subject}={word}" for word in words]
+
+
+def _read(values: pd.Series, part: str, edges: np.ndarray) -> pd.Series | np.ndarray:
+    """Take the part of a column that is looked up; dates come as datetimes."""
+    if part == "category":
+        return values
+    if part in CALENDAR:
+        return getattr(values.dt, part)
+    floats = to_floats(values)
+    if part == "exact":
+        return floats
+    deciles = np.searchsorted(edges, floats, side="right").astype(np.float64)
+    deciles[np.isnan(floats)] = np.nan
+    return deciles

@@ -1,0 +1,88 @@
+"""Which numbers to remember exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sklearn_memgen.tables.numbers import weighted_quantiles
+from sklearn_memgen.tables.vocabulary import count_classes
+
+__all__ = ["weigh_exact_values"]
+
+#: Bins against which exact values have to prove themselves, folds of the proof, and
+#: the rows it looks at.
+_N_TEST_BINS, _N_FOLDS, _MAX_ROWS = 64, 5, 200_000
+#: How many rows a value's own class frequencies must weigh against the prior.
+_PRIOR_ROWS = 4.0
+
+
+def weigh_exact_values(
+    values: np.ndarray,
+    ids: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    rng: np.random.RandomState,
+) -> dict[str, float | bool]:
+    """Ask out of fold whether exact values tell more of the class than bins do.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+        The column, NaN where missing.
+    ids : ndarray of shape (n_rows,)
+        Ids of the exact values.
+    y : ndarray of shape (n_rows,)
+        Class indices.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    rng : RandomState
+        Draws the folds.
+
+    Returns
+    -------
+    evidence : dict
+        `loss_bins` and `loss_exact`, the out-of-fold log-losses, in nats a row, of
+        class frequencies by bin and by value; their difference `gain`; its
+        `standard_error` over folds; and the decision `memorized`: whether the gain is
+        two standard errors above zero.
+    """
+    if len(values) > _MAX_ROWS:
+        rows = rng.choice(len(values), _MAX_ROWS, replace=False)
+        values, ids, y = values[rows], ids[rows], y[rows]
+        weights = None if weights is None else weights[rows]
+    known = values[~np.isnan(values)]
+    known_weights = None if weights is None else weights[~np.isnan(values)]
+    probabilities = np.linspace(0, 1, _N_TEST_BINS + 1)[1:-1]
+    edges = np.unique(weighted_quantiles(known, probabilities, known_weights))
+    bins = np.searchsorted(edges, values, side="right")  # NaN sorts behind all
+    bins[np.isnan(values)] = len(edges) + 1
+    folds = rng.permutation(len(values)) % _N_FOLDS
+    loss_bins = _out_of_fold_loss(bins, y, weights, folds)
+    loss_exact = _out_of_fold_loss(ids, y, weights, folds)
+    gains = loss_bins - loss_exact
+    gain = float(gains.mean())
+    standard_error = float(gains.std(ddof=1) / np.sqrt(_N_FOLDS))
+    return {
+        "memorized": gain > 2 * standard_error,
+        "loss_bins": float(loss_bins.mean()),
+        "loss_exact": float(loss_exact.mean()),
+        "gain": gain,
+        "standard_error": standard_error,
+    }
+
+
+def _out_of_fold_loss(
+    ids: np.ndarray, y: np.ndarray, weights: np.ndarray | None, folds: np.ndarray
+) -> np.ndarray:
+    """Log-loss a row in each fold of class frequencies by id from the other folds."""
+    n_ids, n_classes = int(ids.max()) + 1, int(y.max()) + 1
+    cells = folds * np.int64(n_ids) + ids
+    counts = count_classes(cells, y, weights, (_N_FOLDS * n_ids, n_classes))
+    counts = counts.reshape(_N_FOLDS, n_ids, n_classes)
+    others = counts.sum(axis=0) - counts
+    prior = others.sum(axis=1, keepdims=True) + 0.5
+    prior /= prior.sum(axis=2, keepdims=True)
+    totals = others.sum(axis=2, keepdims=True) + _PRIOR_ROWS
+    log_frequencies = np.log((others + _PRIOR_ROWS * prior) / totals)
+    n_rows = np.maximum(counts.sum(axis=(1, 2)), 1e-12)
+    return -(counts * log_frequencies).sum(axis=(1, 2)) / n_rows

@@ -1,0 +1,162 @@
+"""The encoded table: a few tensors that can be moved, sliced and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+__all__ = ["CSRParts", "TableTensors"]
+
+
+@dataclass(frozen=True)
+class CSRParts:
+    """The rows of a sparse matrix in compressed form.
+
+    Parameters
+    ----------
+    indptr : Tensor of shape (n_rows + 1,), int64
+        Where each row begins in `indices`. It always stays on the host: cutting rows
+        out needs their lengths, and reading those from a GPU would stall it.
+    indices : Tensor of shape (n_nonzero,), int64
+        Column of each stored value.
+    values : Tensor of shape (n_nonzero,), float32
+        The stored values.
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    values: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, rows: Tensor | slice) -> CSRParts:
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            indptr = self.indptr[start : stop + 1]
+            span = slice(int(indptr[0]), int(indptr[-1]))
+            return CSRParts(indptr - indptr[0], self.indices[span], self.values[span])
+        rows = rows.to("cpu")
+        starts = self.indptr[:-1][rows]
+        lengths = self.indptr[1:][rows] - starts
+        indptr = torch.zeros(len(rows) + 1, dtype=torch.int64)
+        torch.cumsum(lengths, 0, out=indptr[1:])
+        # The k-th stored value of the result lies `k - indptr[row]` behind the start
+        # of its row in the source.
+        positions = torch.arange(int(indptr[-1]))
+        positions += torch.repeat_interleave(starts - indptr[:-1], lengths)
+        positions = positions.to(self.indices.device)
+        return CSRParts(indptr, self.indices[positions], self.values[positions])
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> CSRParts:
+        """Return the parts with `indices` and `values` on `device`."""
+        return replace(
+            self,
+            indices=self.indices.to(device, non_blocking=non_blocking),
+            values=self.values.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> CSRParts:
+        """Return the parts in page-locked host memory."""
+        return replace(
+            self, indices=self.indices.pin_memory(), values=self.values.pin_memory()
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Size on the device in bytes."""
+        return self.indices.nbytes + self.values.nbytes
+
+
+@dataclass(frozen=True)
+class TableTensors:
+    """A table as a network takes it.
+
+    Parameters
+    ----------
+    numbers : Tensor of shape (n_rows, n_numbers), float32
+        Robustly scaled numbers. NaN marks a missing value and occurs only in the
+        columns that had missing values when the encoder was fitted.
+    ids : Tensor of shape (n_rows, n_id_columns), int32
+        One id per categorical, remembered or crossed column. The columns share one
+        id space: the ids of column `j` begin at `TableEncoder.id_offsets_[j]`.
+    csr : CSRParts or None, default=None
+        The stored values of sparse input, or the hashed n-grams of text columns.
+
+    See Also
+    --------
+    TableEncoder : Makes them from a DataFrame, an array or a sparse matrix.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_memgen.tables import TableTensors
+    >>> table = TableTensors(torch.zeros(3, 2), torch.zeros(3, 1, dtype=torch.int32))
+    >>> table
+    TableTensors(n_rows=3, numbers=2, ids=1, csr=None, device=cpu)
+    >>> len(table[:2])
+    2
+    """
+
+    numbers: Tensor
+    ids: Tensor
+    csr: CSRParts | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: Tensor | slice) -> TableTensors:
+        """Take the rows of a slice (as views) or of an index tensor (as copies)."""
+        csr = None if self.csr is None else self.csr[rows]
+        return TableTensors(self.numbers[rows], self.ids[rows], csr)
+
+    def __repr__(self) -> str:
+        csr = None if self.csr is None else f"{len(self.csr.values)} values"
+        return (
+            f"TableTensors(n_rows={len(self)}, numbers={self.numbers.shape[1]}, "
+            f"ids={self.ids.shape[1]}, csr={csr}, device={self.numbers.device})"
+        )
+
+    def inputs(self) -> dict[str, Tensor]:
+        """Return the keyword arguments of a module's `forward`.
+
+        Returns
+        -------
+        inputs : dict of str to Tensor
+            `numbers` and `ids`; with sparse parts also `indices`, `values` and
+            `offsets` (n_rows,), as `torch.nn.functional.embedding_bag` takes them.
+        """
+        inputs = {"numbers": self.numbers, "ids": self.ids}
+        if self.csr is not None:
+            device = self.csr.indices.device
+            inputs["indices"] = self.csr.indices
+            inputs["values"] = self.csr.values
+            inputs["offsets"] = self.csr.indptr[:-1].to(device, non_blocking=True)
+        return inputs
+
+    def to(
+        self, device: torch.device | str, *, non_blocking: bool = False
+    ) -> TableTensors:
+        """Return the table on `device`."""
+        csr = self.csr
+        return TableTensors(
+            self.numbers.to(device, non_blocking=non_blocking),
+            self.ids.to(device, non_blocking=non_blocking),
+            None if csr is None else csr.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> TableTensors:
+        """Return the table in page-locked host memory, from which copies overlap."""
+        return TableTensors(
+            self.numbers.pin_memory(),
+            self.ids.pin_memory(),
+            None if self.csr is None else self.csr.pin_memory(),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Size on the device in bytes."""
+        sparse = 0 if self.csr is None else self.csr.nbytes
+        return self.numbers.nbytes + self.ids.nbytes + sparse

@@ -1,0 +1,143 @@
+"""Values that have ids of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["MISSING", "UNKNOWN", "Vocabulary", "count_classes"]
+
+#: The id of every value that is not in a vocabulary.
+UNKNOWN = 0
+#: The id of a missing value.
+MISSING = 1
+_N_SPECIAL = 2
+
+
+def _factorize(values: pd.Series | np.ndarray) -> tuple[np.ndarray, pd.Index]:
+    """Number the distinct values; missing ones get -1."""
+    try:
+        codes, uniques = pd.factorize(values)
+    except TypeError:
+        # A list or a dict, say, among the values of one row: a value as unknown as
+        # any other, and no reason to fail for the rest.
+        known = [isinstance(value, Hashable) for value in values]
+        codes, uniques = pd.factorize(pd.Series(values).where(known, _Unhashable))
+    return codes, pd.Index(uniques)
+
+
+class _Unhashable:
+    """Stands for a value that cannot be a key."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The values of a column that are remembered, each by an id.
+
+    Id 0 stands for every value not in the vocabulary, id 1 for a missing one.
+
+    Parameters
+    ----------
+    keys : Index of shape (n_ids - 2,)
+        The remembered values, most frequent first; key `k` has id `k + 2`.
+    counts : ndarray of shape (n_ids,)
+        Weighted number of training rows of each id.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_memgen.tables.vocabulary import Vocabulary
+    >>> vocabulary = Vocabulary.fit(pd.Series(["a", "b", "a", None, "a", "b", "c"]))
+    >>> vocabulary.keys.tolist(), vocabulary.counts.tolist()
+    (['a', 'b'], [1.0, 1.0, 3.0, 2.0])
+    >>> vocabulary.encode(pd.Series(["b", "c", None])).tolist()
+    [3, 0, 1]
+    """
+
+    keys: pd.Index
+    counts: np.ndarray
+
+    @classmethod
+    def fit(
+        cls,
+        values: pd.Series | np.ndarray,
+        weights: np.ndarray | None = None,
+        *,
+        min_frequency: float = 2,
+    ) -> Vocabulary:
+        """Remember the values whose weighted count is at least `min_frequency`."""
+        codes, uniques = _factorize(values)
+        # Shifting by one gives the missing values, code -1, a place in the counts.
+        counts = np.bincount(codes + 1, weights, minlength=len(uniques) + 1)
+        n_missing, counts = counts[0], counts[1:]
+        frequent = np.flatnonzero(counts >= min_frequency)
+        frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
+        keys = uniques[frequent]
+        if not pd.api.types.is_numeric_dtype(keys.dtype):
+            # Through `object`, so that the values match whichever dtype they have
+            # at predict time: strings, categories or Arrow strings.
+            keys = pd.Index(keys.astype(object), dtype=object)
+        n_rest = counts.sum() - counts[frequent].sum()
+        return cls(keys, np.concatenate([[n_rest, n_missing], counts[frequent]]))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def encode(self, values: pd.Series | np.ndarray) -> np.ndarray:
+        """Look the ids of values up.
+
+        Parameters
+        ----------
+        values : Series or ndarray of shape (n_rows,)
+            Any values; those that were not remembered get id 0.
+
+        Returns
+        -------
+        ids : ndarray of shape (n_rows,), int32
+            A missing value gets id 1 if there were missing values in training, else
+            0: an id that no training row had would mean nothing to a model.
+        """
+        codes, uniques = _factorize(values)
+        if not pd.api.types.is_numeric_dtype(uniques.dtype):
+            uniques = uniques.astype(object)
+        positions = self.keys.get_indexer(uniques)
+        ids = np.empty(len(uniques) + 1, dtype=np.int32)
+        ids[:-1] = np.where(positions >= 0, positions + _N_SPECIAL, UNKNOWN)
+        ids[-1] = MISSING if self.counts[MISSING] > 0 else UNKNOWN
+        return ids[codes]  # the code of a missing value, -1, reads the last entry
+
+    def words(self) -> list[str]:
+        """Return a readable word for each id, shape (n_ids,)."""
+        return ["<unknown>", "<missing>", *map(_word, self.keys)]
+
+
+def _word(key: Hashable) -> str:
+    if isinstance(key, float):
+        return f"{key:.12g}"
+    return str(key)
+
+
+def count_classes(
+    ids: np.ndarray, y: np.ndarray, weights: np.ndarray | None, shape: tuple[int, int]
+) -> np.ndarray:
+    """Count the rows of each id and class.
+
+    Parameters
+    ----------
+    ids, y : ndarray of shape (n_rows,)
+        Ids and class indices.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    shape : (n_ids, n_classes)
+        Of the result.
+
+    Returns
+    -------
+    counts : ndarray of shape (n_ids, n_classes)
+        Weighted counts.
+    """
+    flat = np.bincount(ids * np.int64(shape[1]) + y, weights, shape[0] * shape[1])
+    return flat.reshape(shape).astype(np.float64)

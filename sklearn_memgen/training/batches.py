@@ -1,0 +1,237 @@
+"""Data that lives on the device, and batches that are indexed out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+__all__ = ["ArrayTensors", "Batch", "ResidentBatches", "ResidentDataset", "Rows"]
+
+#: Rows that are gathered at once. Batches are views into such a block, which saves
+#: most of the cost of an index call a batch, and bounds the memory of the copy.
+_BLOCK_ROWS = 2**14
+#: Share of the device's free memory that data may take; the rest is for the net.
+_MEMORY_SHARE = 0.5
+
+
+class Rows(Protocol):
+    """What the engine asks of data: `TableTensors`, `ArrayTensors`, or a user's own."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor | slice) -> Rows: ...
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> Rows: ...
+
+    def pin_memory(self) -> Rows: ...
+
+    def inputs(self) -> Tensor | dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class ArrayTensors:
+    """Arrays of any rank, for a user's own module.
+
+    Parameters
+    ----------
+    arrays : dict of str to Tensor of shape (n_rows, ...)
+        The module's inputs by name; a single one of the name "" is its only input.
+    """
+
+    arrays: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def __getitem__(self, rows: Tensor | slice) -> ArrayTensors:
+        return ArrayTensors({name: a[rows] for name, a in self.arrays.items()})
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> ArrayTensors:
+        """Return the arrays on `device`."""
+        moved = {
+            name: array.to(device, non_blocking=non_blocking)
+            for name, array in self.arrays.items()
+        }
+        return ArrayTensors(moved)
+
+    def pin_memory(self) -> ArrayTensors:
+        """Return the arrays in page-locked host memory."""
+        return ArrayTensors({name: a.pin_memory() for name, a in self.arrays.items()})
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def inputs(self) -> Tensor | dict[str, Tensor]:
+        """Return what the module is called with."""
+        return self.arrays[""] if "" in self.arrays else self.arrays
+
+
+class Batch(tuple):
+    """The pair (inputs, y) that skorch knows, with the rows' weights and numbers.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (batch,) or None
+        Sample weights.
+    rows : Tensor of shape (batch,) or slice
+        Which rows of the dataset these are.
+    """
+
+    weight: Tensor | None
+    rows: Tensor | slice
+
+    def __new__(
+        cls, inputs: Any, y: Tensor | None, weight: Tensor | None, rows: Tensor | slice
+    ) -> Batch:
+        batch = super().__new__(cls, (inputs, y))
+        batch.weight = weight
+        batch.rows = rows
+        return batch
+
+
+@dataclass(frozen=True)
+class ResidentDataset(Dataset):
+    """Inputs, targets and weights of some rows, as tensors on one device.
+
+    Parameters
+    ----------
+    X : Rows of length n_rows
+        The inputs, such as `TableTensors`.
+    y : Tensor of shape (n_rows,), default=None
+        Class indices.
+    weight : Tensor of shape (n_rows,), default=None
+        Sample weights, of mean 1.
+    """
+
+    X: Rows
+    y: Tensor | None = None
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, rows: int | slice | Tensor) -> tuple[Any, Any]:
+        """Return inputs and target of some rows, as torch datasets do."""
+        if isinstance(rows, int):
+            rows = slice(rows, rows + 1)
+        return self.batch(rows)
+
+    def take(self, rows: Tensor | slice) -> ResidentDataset:
+        """Return some rows: views for a slice, copies for an index tensor."""
+        return ResidentDataset(
+            self.X[rows],
+            None if self.y is None else self.y[rows],
+            None if self.weight is None else self.weight[rows],
+        )
+
+    def batch(self, rows: slice, numbers: Tensor | slice | None = None) -> Batch:
+        """Return some rows as a batch; `numbers` are theirs in a larger dataset."""
+        return Batch(
+            self.X[rows].inputs(),
+            None if self.y is None else self.y[rows],
+            None if self.weight is None else self.weight[rows],
+            rows if numbers is None else numbers,
+        )
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> ResidentDataset:
+        """Return the dataset on `device`."""
+        return self._each("to", device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> ResidentDataset:
+        """Return the dataset in page-locked host memory."""
+        return self._each("pin_memory")
+
+    def _each(self, method: str, *args: Any, **kwargs: Any) -> ResidentDataset:
+        parts = (self.X, self.y, self.weight)
+        return ResidentDataset(
+            *(
+                None if part is None else getattr(part, method)(*args, **kwargs)
+                for part in parts
+            )
+        )
+
+    def resident(self, device: torch.device) -> ResidentDataset:
+        """Bring the dataset to `device`, or pin it to the host where it is too large.
+
+        Parameters
+        ----------
+        device : torch.device
+            Where the net is.
+
+        Returns
+        -------
+        dataset : ResidentDataset
+            On `device` if it takes no more than half of the free memory there; else
+            on the host, from where `ResidentBatches` streams it.
+        """
+        if device.type != "cuda":
+            return self.to(device)
+        free, _ = torch.cuda.mem_get_info(device)
+        if self.X.nbytes <= _MEMORY_SHARE * free:
+            return self.to(device)
+        return self.pin_memory()
+
+
+class ResidentBatches:
+    """Iterate over a dataset in batches that are on the device.
+
+    Parameters
+    ----------
+    dataset : ResidentDataset
+        On the device, or in pinned host memory, from where blocks of it are streamed.
+    batch_size : int
+        Rows a batch; the last may have fewer.
+    shuffle : bool, default=False
+        Whether to draw a new order at every pass, by torch's global generator.
+    device : torch.device or str, default="cpu"
+        Where the batches go.
+    """
+
+    def __init__(
+        self,
+        dataset: ResidentDataset,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.device = torch.device(device)
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        n_rows, size = len(self.dataset), self.batch_size
+        block_size = size * max(1, _BLOCK_ROWS // size)
+        order = torch.randperm(n_rows).to(_device_of(self.dataset)) if self.shuffle else None
+        for start in range(0, n_rows, block_size):
+            stop = min(start + block_size, n_rows)
+            rows = slice(start, stop) if order is None else order[start:stop]
+            block = self.dataset.take(rows).to(self.device, non_blocking=True)
+            for begin in range(0, stop - start, size):
+                end = min(begin + size, stop - start)
+                numbers = (
+                    slice(start + begin, start + end)
+                    if order is None
+                    else rows[begin:end]
+                )
+                yield block.batch(slice(begin, end), numbers)
+
+
+def _device_of(dataset: ResidentDataset) -> torch.device:
+    inputs = dataset.X[:1].inputs()
+    tensor = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
+    return tensor.device

@@ -1,0 +1,67 @@
+"""Where a net computes, and the random numbers it draws there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["resolve_device", "seeded"]
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Turn the parameter `device` into a device of this machine.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto" takes a CUDA device when there is one; else a name such as "cpu",
+        "cuda" or "cuda:1".
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If `device` is no name of a device, or this machine does not have it.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device must be 'auto' or the name of a torch device, such as 'cpu' or "
+            f"'cuda:0'; got {device!r}"
+        ) from error
+    if resolved.type == "cuda":
+        n_devices = torch.cuda.device_count()
+        if (resolved.index or 0) >= n_devices:
+            raise ValueError(
+                f"device={device!r} was asked for, but torch sees {n_devices} CUDA "
+                "devices here; use device='auto' to take one only where there is one"
+            )
+    return resolved
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's generators, and put them back as they were afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    device : torch.device
+        The device in use, whose generator is seeded beside the host's.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

@@ -1,0 +1,414 @@
+"""ResidentNet: skorch's net, with a training loop that never leaves the device."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EpochTimer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sklearn_memgen.training.batches import (
+    Batch,
+    ResidentBatches,
+    ResidentDataset,
+    Rows,
+)
+
+__all__ = ["LogisticLoss", "ResidentNet", "probabilities"]
+
+_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+#: Share of the steps in which the learning rate of the cosine schedule rises.
+_WARM_UP = 0.05
+#: Fewest and most rows of a batch in prediction.
+_MIN_PREDICTED, _MAX_PREDICTED = 16, 2**13
+
+
+class LogisticLoss(nn.Module):
+    """Cross-entropy of each row, from one logit (two classes) or one a class."""
+
+    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Return the losses, in nats, shape (batch,)."""
+        logits = logits.float()
+        if logits.ndim == 1 or logits.shape[1] == 1:
+            logits, y = logits.view(-1), y.to(logits.dtype)
+            return F.binary_cross_entropy_with_logits(logits, y, reduction="none")
+        return F.cross_entropy(logits, y, reduction="none")
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Turn one logit (two classes) or one a class into (batch, n_classes)."""
+    logits = logits.double()
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        logits = logits.view(-1, 1)
+        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
+    return logits.softmax(dim=1)
+
+
+def cosine_with_warm_up(progress: float) -> float:
+    """Return the factor of the learning rate at `progress`, from 0 to 1."""
+    if progress < _WARM_UP:
+        return progress / _WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+
+
+class ResidentNet(NeuralNetClassifier):
+    """A skorch net whose data stays on the device.
+
+    Batches are indexed out of tensors on the device, the loss is summed there and read
+    once an epoch, and nothing is called for a batch unless a callback asks for it. A
+    callback that has a hook for batches or gradients is served as in skorch, at
+    skorch's speed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class or instance
+        The net. Called with what `Rows.inputs` gives, returns logits. If it has a
+        method `optimizer_groups`, the parameters of each group it names go to an
+        optimizer of their own.
+    group_optimizers : dict of str to callable, default=None
+        Makes the optimizer of each group from its parameters. Groups not named here
+        belong to the main optimizer.
+    schedule : {"constant", "cosine"}, default="constant"
+        "cosine" raises the main learning rate over the first 5 % of the steps and
+        lowers it to zero along a cosine. Optimizers of groups keep their rate, except
+        for "sparse", the embeddings, which follow.
+    clip_norm : float or None, default=None
+        Largest norm of the dense gradients together.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" computes in bfloat16 on a CUDA device that has it, else in float32.
+    criterion : callable, default=LogisticLoss
+        Makes the loss: a module that returns one loss a row.
+    **kwargs
+        See `skorch.NeuralNetClassifier`.
+
+    Attributes
+    ----------
+    module_, criterion_, optimizer_, history
+        See skorch.
+    interrupted_ : bool
+        Whether Ctrl-C ended the last fit.
+
+    Warns
+    -----
+    UserWarning
+        On Ctrl-C during training; the net keeps what it has learned.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_memgen.training import ArrayTensors, ResidentDataset, ResidentNet
+    >>> X = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    >>> data = ResidentDataset(ArrayTensors({"": X}), (X[:, 0] > 0).long())
+    >>> net = ResidentNet(torch.nn.Linear(3, 1), lr=0.1, max_epochs=20, verbose=0)
+    >>> net = net.fit(data)
+    >>> bool((net.predict(data) == data.y.numpy()).mean() > 0.95)
+    True
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *args: Any,
+        criterion: Any = LogisticLoss,
+        optimizer: Any = torch.optim.AdamW,
+        group_optimizers: Mapping[str, Callable[..., Optimizer]] | None = None,
+        schedule: str = "constant",
+        clip_norm: float | None = None,
+        precision: str = "auto",
+        iterator_train: Any = ResidentBatches,
+        iterator_train__shuffle: bool = True,
+        iterator_valid: Any = ResidentBatches,
+        dataset: Any = ResidentDataset,
+        train_split: Any = None,
+        predict_nonlinearity: Any = probabilities,
+        **kwargs: Any,
+    ) -> None:
+        self.group_optimizers = group_optimizers
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.precision = precision
+        super().__init__(
+            module,
+            *args,
+            criterion=criterion,
+            optimizer=optimizer,
+            iterator_train=iterator_train,
+            iterator_train__shuffle=iterator_train__shuffle,
+            iterator_valid=iterator_valid,
+            dataset=dataset,
+            train_split=train_split,
+            predict_nonlinearity=predict_nonlinearity,
+            **kwargs,
+        )
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return [("epoch_timer", EpochTimer())]
+
+    # Setting up
+
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> ResidentNet:
+        """Make the main optimizer and those of the module's groups."""
+        groups = getattr(self.module_, "optimizer_groups", dict)()
+        makers = self.group_optimizers or {}
+        own: set[Tensor] = set()
+        for name, parameters in groups.items():
+            if parameters and name in makers:
+                setattr(self, f"{name}_optimizer_", makers[name](parameters))
+                own.update(parameters)
+        rest = [(n, p) for n, p in self.get_all_learnable_params() if p not in own]
+        args, kwargs = self.get_params_for_optimizer("optimizer", rest)
+        self.optimizer_ = self.optimizer(*args, **kwargs)
+        return self
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return the batches of a dataset, on the net's device."""
+        iterator = super().get_iterator(dataset, training=training)
+        if isinstance(iterator, ResidentBatches):
+            iterator.device = torch.device(self.device)
+            iterator.dataset = iterator.dataset.resident(iterator.device)
+        return iterator
+
+    # Training
+
+    def fit_loop(
+        self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
+    ) -> ResidentNet:
+        """Train; see skorch. Ctrl-C ends it and leaves a usable net."""
+        self._n_epochs = self.max_epochs if epochs is None else epochs
+        self._step = 0
+        self._stopped_by_callback = False
+        self.interrupted_ = False
+        self._rates = self._scheduled_rates()
+        try:
+            super().fit_loop(X, y, epochs=epochs, **fit_params)
+        except KeyboardInterrupt:
+            # skorch's callbacks end training by the same exception.
+            if not self._stopped_by_callback:
+                self.interrupted_ = True
+                warnings.warn(
+                    f"training was interrupted in epoch {len(self.history)}; the "
+                    "model keeps what it has learned so far",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        finally:
+            for group, rate in self._rates:
+                group["lr"] = rate
+            del self._rates
+        return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call a hook of all callbacks."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:
+            self._stopped_by_callback = True
+            raise
+
+    def run_single_epoch(
+        self,
+        iterator: Iterable[Batch] | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable[..., dict[str, Any]],
+        **fit_params: Any,
+    ) -> None:
+        """Pass over the batches once, and record the mean loss `<prefix>_loss`."""
+        if iterator is None:
+            return
+        self._n_batches = len(iterator)
+        if self._wants_batches():
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            batches = self.history[-1, "batches", :]
+            sizes = [b[f"{prefix}_batch_size"] for b in batches]
+            losses = [b[f"{prefix}_loss"] for b in batches]
+            total = sum(n * x for n, x in zip(sizes, losses, strict=True))
+            loss = total / sum(sizes)
+        else:
+            loss = self._run_quietly(iterator, training)
+        self.history.record(f"{prefix}_loss", loss)
+        if training:
+            self.history.record("learning_rate", self._rates[0][1])
+        if not math.isfinite(loss):
+            self._raise_diverged(loss, prefix)
+
+    def _wants_batches(self) -> bool:
+        return any(
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in _BATCH_HOOKS
+        )
+
+    def _run_quietly(self, iterator: Iterable[Batch], training: bool) -> float:
+        """Pass over the batches with no callback and one synchronization, at the end."""
+        self._set_training(training)
+        total = torch.zeros((), device=self.device, dtype=torch.float64)
+        optimizers = [getattr(self, f"{name}_") for name in self._optimizers]
+        parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
+        n_rows = 0
+        with torch.set_grad_enabled(training):
+            for batch in iterator:
+                loss, _ = self._loss(batch)
+                n = len(batch[1])
+                n_rows += n
+                total += loss.detach() * n
+                if not training:
+                    continue
+                for parameter in parameters:
+                    parameter.grad = None
+                loss.backward()
+                self._before_step()
+                for optimizer in optimizers:
+                    optimizer.step()
+        return total.item() / n_rows
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the mean weighted loss and the logits of a batch."""
+        inputs, y = batch
+        logits = self.infer(inputs)
+        losses = self.criterion_(logits, y)
+        weight = getattr(batch, "weight", None)
+        return (losses if weight is None else losses * weight).mean(), logits
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Return the logits of a batch's inputs."""
+        if not self._autocasts():
+            return self._call_module(x)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            return self._call_module(x)
+
+    def _call_module(self, inputs: Any) -> Tensor:
+        if isinstance(inputs, Mapping):
+            return self.module_(**inputs)
+        return self.module_(inputs)
+
+    def _autocasts(self) -> bool:
+        if self.precision == "auto":
+            return (
+                torch.device(self.device).type == "cuda"
+                and torch.cuda.is_bf16_supported()
+            )
+        return self.precision == "bfloat16"
+
+    def _before_step(self) -> None:
+        """Clip the gradients and set the learning rates of this step."""
+        if self.clip_norm is not None:
+            dense = [
+                p
+                for p in self.module_.parameters()
+                if p.grad is not None and not p.grad.is_sparse
+            ]
+            nn.utils.clip_grad_norm_(dense, self.clip_norm)
+        if self.schedule == "cosine":
+            # Between the ends, so that neither the first step nor the last is lost.
+            progress = (self._step + 0.5) / (self._n_epochs * self._n_batches)
+            factor = cosine_with_warm_up(progress)
+            for group, rate in self._rates:
+                group["lr"] = rate * factor
+        self._step += 1
+
+    def _scheduled_rates(self) -> list[tuple[dict[str, Any], float]]:
+        names = [name for name in ("optimizer", "sparse_optimizer") if name in self._optimizers]
+        groups = [g for name in names for g in getattr(self, f"{name}_").param_groups]
+        return [(group, group["lr"]) for group in groups]
+
+    def _raise_diverged(self, loss: float, prefix: str) -> None:
+        what = "training" if prefix == "train" else "validation"
+        raise FloatingPointError(
+            f"the {what} loss became {loss} in epoch {len(self.history)}, at a learning "
+            f"rate of {self._rates[0][1]:g}. Most likely the learning rate is too high; "
+            "lower it, or limit the gradients by clip_norm=1.0."
+        )
+
+    # The same steps, for callbacks that look at batches
+
+    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Compute loss and gradients of a batch; see skorch."""
+        self._set_training(True)
+        loss, logits = self._loss(batch)
+        loss.backward()
+        return {"loss": loss, "y_pred": logits}
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Take a step on a batch; see skorch."""
+        self._zero_grad_optimizer()
+        step = self.train_step_single(batch, **fit_params)
+        self.notify(
+            "on_grad_computed",
+            named_parameters=list(self.get_all_learnable_params()),
+            batch=batch,
+            training=True,
+        )
+        self._before_step()
+        self._step_optimizer(None)
+        return step
+
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Compute the loss of a batch; see skorch."""
+        self._set_training(False)
+        with torch.no_grad():
+            loss, logits = self._loss(batch)
+        return {"loss": loss, "y_pred": logits}
+
+    # Predicting
+
+    def logits(self, X: Rows) -> Tensor:
+        """Compute the logits of many rows.
+
+        Parameters
+        ----------
+        X : Rows of length n_rows
+            The inputs, on any device.
+
+        Returns
+        -------
+        logits : Tensor of shape (n_rows, n_outputs)
+            On the host. A row's logits do not depend on the rows beside it: a batch of
+            few rows is filled up, since other routines multiply small matrices, which
+            round otherwise.
+        """
+        n_rows = len(X)
+        if n_rows < _MIN_PREDICTED:
+            X = X[torch.arange(_MIN_PREDICTED).clamp(max=n_rows - 1)]
+        n_batches = -(-len(X) // _MAX_PREDICTED)
+        # Of even size, so that the last one is not small, either.
+        batches = ResidentBatches(
+            ResidentDataset(X), batch_size=-(-len(X) // n_batches), device=self.device
+        )
+        self._set_training(False)
+        with torch.inference_mode():
+            logits = [self.infer(inputs).float().cpu() for inputs, _ in batches]
+        return torch.cat(logits)[:n_rows]
+
+    # Moving
+
+    def to(self, device: torch.device | str) -> ResidentNet:
+        """Move the net and the state of its optimizers to a device, in place."""
+        self.module_.to(device)
+        self.criterion_.to(device)
+        for name in self._optimizers:
+            for state in getattr(self, f"{name}_").state.values():
+                for key, value in state.items():
+                    # Adam keeps its step counters where they are.
+                    if isinstance(value, Tensor) and value.ndim:
+                        state[key] = value.to(device)
+        self.device = str(device)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return a state that any machine can load: everything on the CPU."""
+        device = self.device
+        if not self.initialized_ or torch.device(device).type == "cpu":
+            return super().__getstate__()
+        try:
+            return self.to("cpu").__getstate__()
+        finally:
+            self.to(device)
