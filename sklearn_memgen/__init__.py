@@ -1,2 +1,8 @@
-"""x"""
+"""Scikit-learn estimators that say what a model memorizes and what it generalizes."""
+
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.wide_deep import WideDeepClassifier
+
+__all__ = ["NetClassifier", "WideDeepClassifier", "__version__"]
+
 __version__ = "0.1.0.dev0"

@@ -24,10 +24,10 @@ ROWS_PER_PAIR = 10
 
 @dataclass(frozen=True)
 class _SmoothRule:
-    """The class with the largest score, where each score is smooth and additive.
+    """The class with the largest score, where each score is a smooth function.
 
     The score of a class is a linear term, plus one wave over each two neighboring
-    numeric columns (nonlinear, not additive), plus one effect per category. There
+    numeric columns (nonlinear, and not additive), plus one effect per category. There
     are no interactions of categories: those are left to the exceptions.
     """
 
@@ -280,12 +280,22 @@ def make_memgen_classification(
     ...     n_numeric=2, n_categorical=3, random_state=0, return_parts=True
     ... )
     >>> X.head(3).round(2)
+       num_0  num_1     cat_0     cat_1     cat_2
+    0  -1.52  -0.82  level_16  level_11  level_30
+    1  -1.42  -0.70  level_27  level_26  level_00
+    2  -0.04   1.92  level_14  level_22  level_05
     >>> parts.value_counts().to_dict()
+    {'general': 8000, 'exception': 1500, 'noise': 500}
 
     The exceptions repeat, and each has one label:
 
     >>> pairs = y[parts == "exception"].groupby([X["cat_0"], X["cat_1"]])
     >>> pairs.agg(["size", "nunique", "first"]).head(3)
+                       size  nunique  first
+    cat_0    cat_1
+    level_00 level_01    12        1      1
+             level_02    12        1      0
+             level_20    12        1      0
     """
     if not exception_fraction + noise < 1:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -20,7 +21,7 @@ def squash(numbers: Tensor) -> Tensor:
 
 
 class NumberInput(nn.Module):
-    """Scaled numbers as the features of a layer: squashed, by bins, and missing flags.
+    r"""Scaled numbers as the features of a layer: squashed, by bins, and missing flags.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class NumberInput(nn.Module):
         super().__init__()
         columns, lefts, widths = [], [], []
         for column, edges in enumerate(bin_edges if bins else ()):
-            for left, right in zip(edges[:-1], edges[1:], strict=True):
+            for left, right in itertools.pairwise(edges):
                 columns.append(column)
                 lefts.append(float(left))
                 widths.append(float(right) - float(left))

@@ -72,7 +72,7 @@ def _weights(n_rows: int, n_outputs: int) -> nn.EmbeddingBag | None:
 
 
 class WideDeep(nn.Module):
-    """A linear model that memorizes and a deep net that generalizes, trained jointly.
+    r"""A linear model that memorizes and a deep net that generalizes, trained jointly.
 
     Parameters
     ----------

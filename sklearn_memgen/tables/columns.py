@@ -14,15 +14,23 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 __all__ = [
+    "KIND_PARAMETERS",
     "as_table",
     "column_kind",
     "elapsed_days",
+    "find_kinds",
+    "parse_dates",
     "resolve_columns",
-    "to_datetimes",
     "to_floats",
     "to_strings",
 ]
 
+#: The parameter by which a user gives columns a kind.
+KIND_PARAMETERS = {
+    "category": "categorical_features",
+    "number": "numeric_features",
+    "text": "text_features",
+}
 #: How many distinct values of a string column are looked at to tell its kind.
 _SAMPLE = 1000
 #: A string column is free text when its values have, on average, more words than
@@ -196,8 +204,17 @@ def column_kind(values: pd.Series) -> str:
 
 
 _NUMBERS = frozenset(
-    "integer floating mixed-integer-float decimal boolean timedelta timedelta64 "
-    "integer-na empty".split()
+    [
+        "integer",
+        "floating",
+        "mixed-integer-float",
+        "decimal",
+        "boolean",
+        "timedelta",
+        "timedelta64",
+        "integer-na",
+        "empty",
+    ]
 )
 
 
@@ -214,6 +231,44 @@ def _string_kind(values: pd.Series) -> str:
     if words > _TEXT_WORDS and head.nunique() > len(head) / 2:
         return "text"
     return "category"
+
+
+def find_kinds(
+    table: pd.DataFrame, given: dict[str, Iterable[Hashable] | None]
+) -> pd.Series:
+    """Find the kind of each column, where it is not given.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        The table.
+    given : dict of str to columns
+        Columns of kind "category", "number" and "text" that the user named.
+
+    Returns
+    -------
+    kinds : Series of shape (n_columns,)
+        Kinds by column label.
+
+    Raises
+    ------
+    ValueError
+        If a column does not exist or is given two kinds.
+    """
+    kinds: dict[Hashable, str] = {}
+    for kind, columns in given.items():
+        parameter = KIND_PARAMETERS[kind]
+        for label in resolve_columns(table, columns, parameter):
+            if kinds.setdefault(label, kind) != kind:
+                raise ValueError(
+                    f"{parameter} names column {label!r}, which "
+                    f"{KIND_PARAMETERS[kinds[label]]} names as well"
+                )
+    found = [
+        kinds[label] if label in kinds else column_kind(table[label])
+        for label in table.columns
+    ]
+    return pd.Series(found, index=table.columns, dtype=object)
 
 
 def to_floats(values: pd.Series) -> np.ndarray:
@@ -254,7 +309,17 @@ def to_floats(values: pd.Series) -> np.ndarray:
     return floats.to_numpy(np.float64, na_value=np.nan)
 
 
-def to_datetimes(values: pd.Series) -> pd.Series:
+def parse_dates(table: pd.DataFrame, labels: list[Hashable]) -> pd.DataFrame:
+    """Return the table with some columns as datetimes."""
+    if not labels:
+        return table
+    table = table.copy(deep=False)
+    for label in labels:
+        table[label] = _to_datetimes(table[label])
+    return table
+
+
+def _to_datetimes(values: pd.Series) -> pd.Series:
     """Convert a column of dates to naive datetimes; what is no date becomes NaT.
 
     Time zones are kept as wall-clock time, so that an hour means the same hour of

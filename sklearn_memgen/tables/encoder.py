@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -12,7 +11,6 @@ import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,19 +22,20 @@ from sklearn_memgen._sklearn import (
     validate_data,
 )
 from sklearn_memgen.tables.columns import (
+    KIND_PARAMETERS,
     as_table,
-    column_kind,
     elapsed_days,
+    find_kinds,
+    parse_dates,
     resolve_columns,
-    to_datetimes,
     to_floats,
 )
 from sklearn_memgen.tables.crosses import Cross
 from sklearn_memgen.tables.ids import CALENDAR, IdColumn
-from sklearn_memgen.tables.memorize import weigh_exact_values
+from sklearn_memgen.tables.memorize import choose_memorized
 from sklearn_memgen.tables.numbers import SmoothNumber, limit_bins
-from sklearn_memgen.tables.tensors import CSRParts, TableTensors
-from sklearn_memgen.tables.text import TextHasher
+from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
+from sklearn_memgen.tables.tensors import TableTensors
 
 __all__ = ["TableEncoder"]
 
@@ -44,16 +43,6 @@ __all__ = ["TableEncoder"]
 _MAX_TOTAL_BINS = 1536
 #: Numbers of at most so many distinct values are crossed by value, others by decile.
 _MAX_CROSSED_VALUES = 64
-_KINDS = {"categorical": "category", "numeric": "number", "text": "text"}
-_EVIDENCE = [
-    "column",
-    "n_values",
-    "memorized",
-    "loss_bins",
-    "loss_exact",
-    "gain",
-    "standard_error",
-]
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -226,59 +215,79 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if y is not None:
             check_consistent_length(table, y)
             y = np.unique(y, return_inverse=True)[1].ravel()
-        self._labels = None if sparse.issparse(table) else table.columns
-        self._texts: list[TextHasher] = []
         self.numbers_: dict[str, SmoothNumber] = {}
         self.id_columns_: dict[str, IdColumn] = {}
         self.crosses_: dict[str, Cross] = {}
-        self.memorized_ = pd.DataFrame(columns=_EVIDENCE)
-        if self._labels is None:
+        if sparse.issparse(table):
+            self._labels = None
             self._fit_sparse(table)
         else:
-            self.column_kinds_ = self._find_kinds(table)
-            table = self._with_datetimes(table)
-            self._fit_numbers(table, y, weights)
-            self._fit_ids(table, weights)
-            self._fit_texts(table)
+            self._labels = table.columns
+            self._fit_columns(table, y, weights)
         columns = [*self.id_columns_.values(), *self.crosses_.values()]
         sizes = [len(column) for column in columns]
         self.id_offsets_ = np.cumsum([0, *sizes], dtype=np.int64)
         self.id_counts_ = np.concatenate([np.empty(0), *(c.counts for c in columns)])
+        self.n_sparse_features_ = self._sparse.n_features
         return self
 
-    def _find_kinds(self, table: pd.DataFrame) -> pd.Series:
-        kinds: dict[Hashable, str] = {}
-        for kind in ("categorical", "numeric", "text"):
-            parameter = f"{kind}_features"
-            for label in resolve_columns(table, getattr(self, parameter), parameter):
-                if label in kinds:
-                    raise ValueError(
-                        f"{parameter} names column {label!r}, which another parameter "
-                        f"has as {kinds[label]}"
-                    )
-                kinds[label] = _KINDS[kind]
-        return pd.Series(
-            {
-                label: kinds[label] if label in kinds else column_kind(table[label])
-                for label in table.columns
-            },
-            dtype=object,
+    def _fit_sparse(self, table: sparse.csr_matrix) -> None:
+        for parameter in (*KIND_PARAMETERS.values(), "crosses"):
+            value = getattr(self, parameter)
+            if value is not None and len(value):
+                raise ValueError(
+                    f"{parameter}={value!r} needs a table of columns, but X is a "
+                    "sparse matrix"
+                )
+        self.column_kinds_, self.memorized_ = pd.Series(dtype=object), pd.DataFrame()
+        self._sparse = SparseColumns.fit(table)
+
+    def _fit_columns(
+        self, table: pd.DataFrame, y: np.ndarray | None, weights: np.ndarray | None
+    ) -> None:
+        given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
+        self.column_kinds_ = find_kinds(table, given)
+        table = parse_dates(table, self._of_kind("datetime"))
+        for label in self._number_labels():
+            values = self._read_number(table, label)
+            if np.isinf(values).any():
+                raise ValueError(
+                    f"Input X contains infinity in column {label!r}; replace it, for "
+                    "example by NaN, which is treated as a value of its own"
+                )
+            self.numbers_[str(label)] = SmoothNumber.fit(
+                values, weights, n_bins=self.n_bins
+            )
+        limited = limit_bins(list(self.numbers_.values()), _MAX_TOTAL_BINS)
+        self.numbers_ = dict(zip(self.numbers_, limited, strict=True))
+        self.id_columns_, self.memorized_ = choose_memorized(
+            table,
+            self._of_kind("number"),
+            self.memorize,
+            y,
+            weights,
+            n_bins=self.n_bins,
+            min_frequency=self.min_frequency,
+            rng=check_random_state(self.random_state),
+        )
+        parts = [(label, "category") for label in self._of_kind("category")]
+        parts += [(label, p) for label in self._of_kind("datetime") for p in CALENDAR]
+        for label, part in parts:
+            column = self._fit_id(table, label, part, weights)
+            self.id_columns_[column.name] = column
+        for labels in self.crosses:
+            cross = self._fit_cross(table, labels, weights)
+            self.crosses_[cross.name] = cross
+        self._sparse = TextColumns.fit(
+            table[self._of_kind("text")], self.n_text_buckets
         )
 
     def _of_kind(self, kind: str) -> list[Hashable]:
         return self.column_kinds_.index[self.column_kinds_ == kind].tolist()
 
-    def _with_datetimes(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Parse the columns of dates, once for all that is read off them."""
-        dates = {
-            label: to_datetimes(table[label]) for label in self._of_kind("datetime")
-        }
-        if not dates:
-            return table
-        table = table.copy(deep=False)
-        for label, values in dates.items():
-            table[label] = values
-        return table
+    def _number_labels(self) -> list[Hashable]:
+        """Return the columns that have a numeric output, in the order of output."""
+        return self._of_kind("number") + self._of_kind("datetime")
 
     def _read_number(self, table: pd.DataFrame, label: Hashable) -> np.ndarray:
         values = table[label]
@@ -286,89 +295,35 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             values = elapsed_days(values)
         return to_floats(values)
 
-    def _fit_numbers(
-        self, table: pd.DataFrame, y: np.ndarray | None, weights: np.ndarray | None
-    ) -> None:
-        rng = check_random_state(self.random_state)
-        wanted = self.memorize
-        if not isinstance(wanted, str):
-            wanted = resolve_columns(table, wanted, "memorize")
-        evidence = []
-        for label in self._of_kind("number") + self._of_kind("datetime"):
-            values = self._read_number(table, label)
-            if np.isinf(values).any():
-                raise ValueError(
-                    f"Input X contains infinity in column {label!r}; replace it, for "
-                    "example by NaN, which is treated as a value of its own"
-                )
-            number = SmoothNumber.fit(values, weights, n_bins=self.n_bins)
-            self.numbers_[str(label)] = number
-            if self.column_kinds_[label] == "datetime" or wanted == "none":
-                continue
-            exact = IdColumn.fit(
-                table[label], "exact", weights, min_frequency=self.min_frequency
-            )
-            n_values = len(exact.vocabulary.keys)
-            if n_values < 2:
-                continue
-            row = {"column": label, "n_values": n_values}
-            # Where each distinct value has a bin edge, bins already tell it apart.
-            if wanted == "auto" and n_values > self.n_bins and y is not None:
-                row |= weigh_exact_values(
-                    values, exact.encode(table[label]), y, weights, rng
-                )
-            elif wanted != "auto":
-                row["memorized"] = wanted == "exact" or label in wanted
-            evidence.append({"memorized": False} | row)
-            if evidence[-1]["memorized"]:
-                self.id_columns_[exact.name] = exact
-        self.numbers_ = dict(
-            zip(
-                self.numbers_,
-                limit_bins(list(self.numbers_.values()), _MAX_TOTAL_BINS),
-                strict=True,
-            )
-        )
-        self.memorized_ = pd.DataFrame(evidence, columns=_EVIDENCE)
-
-    def _fit_ids(self, table: pd.DataFrame, weights: np.ndarray | None) -> None:
-        parts = [(label, "category") for label in self._of_kind("category")]
-        parts += [(label, p) for label in self._of_kind("datetime") for p in CALENDAR]
-        for label, part in parts:
-            column = self._fit_id(table, label, part, weights)
-            self.id_columns_[column.name] = column
-        for labels in self.crosses:
-            if isinstance(labels, str) or len(labels) < 2:
-                raise ValueError(
-                    "crosses must be tuples of two or more columns, such as "
-                    f"[('education', 'occupation')]; got {labels!r}"
-                )
-            columns = tuple(
-                self._cross_part(table, label, weights)
-                for label in resolve_columns(table, labels, "crosses")
-            )
-            cross = Cross.fit(
-                columns,
-                [column.encode(table[column.label]) for column in columns],
-                weights,
-                min_frequency=self.min_frequency,
-                n_buckets=self.n_cross_buckets,
-            )
-            self.crosses_[cross.name] = cross
-
     def _fit_id(
-        self,
-        table: pd.DataFrame,
-        label: Hashable,
-        part: str,
-        weights: np.ndarray | None,
+        self, table: pd.DataFrame, label: Hashable, part: str, weights: Any
     ) -> IdColumn:
         return IdColumn.fit(
             table[label], part, weights, min_frequency=self.min_frequency
         )
 
+    def _fit_cross(
+        self, table: pd.DataFrame, labels: tuple[Hashable, ...], weights: Any
+    ) -> Cross:
+        if isinstance(labels, str) or len(labels) < 2:
+            raise ValueError(
+                "crosses must be tuples of two or more columns, such as "
+                f"[('education', 'occupation')]; got {labels!r}"
+            )
+        parts = tuple(
+            self._cross_part(table, label, weights)
+            for label in resolve_columns(table, labels, "crosses")
+        )
+        return Cross.fit(
+            parts,
+            [part.encode(table[part.label]) for part in parts],
+            weights,
+            min_frequency=self.min_frequency,
+            n_buckets=self.n_cross_buckets,
+        )
+
     def _cross_part(
-        self, table: pd.DataFrame, label: Hashable, weights: np.ndarray | None
+        self, table: pd.DataFrame, label: Hashable, weights: Any
     ) -> IdColumn:
         """Find or make the ids by which a column takes part in crosses."""
         kind = self.column_kinds_[label]
@@ -381,34 +336,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             few = table[label].nunique() <= _MAX_CROSSED_VALUES
             return self._fit_id(table, label, "exact" if few else "decile", weights)
         return self.id_columns_[f"{label} (exact)" if kind == "number" else str(label)]
-
-    def _fit_texts(self, table: pd.DataFrame) -> None:
-        self._texts = [
-            TextHasher.fit(table[label], label=label, n_buckets=self.n_text_buckets)
-            for label in self._of_kind("text")
-        ]
-        self.n_sparse_features_ = self.n_text_buckets * len(self._texts)
-
-    def _fit_sparse(self, table: sparse.csr_matrix) -> None:
-        for parameter in (
-            "categorical_features",
-            "numeric_features",
-            "text_features",
-            "crosses",
-        ):
-            if getattr(self, parameter):
-                raise ValueError(
-                    f"{parameter}={getattr(self, parameter)!r} needs a table with "
-                    "columns of its own, but X is a sparse matrix"
-                )
-        if not np.isfinite(table.data).all():
-            raise ValueError(
-                "Input X contains NaN or infinity, which a sparse matrix cannot hold "
-                "as values of their own"
-            )
-        self.column_kinds_ = pd.Series(dtype=object)
-        self._scaler = MaxAbsScaler().fit(table)
-        self.n_sparse_features_ = table.shape[1]
 
     def transform(self, X: Any) -> TableTensors:
         """Encode a table.
@@ -438,30 +365,30 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         table = as_table(X)
         validate_data(self, X, skip_check_array=True, reset=False)
         if self._labels is None:
-            return self._transform_sparse(table)
+            n_rows = table.shape[0]
+            ids = torch.empty(n_rows, 0, dtype=torch.int32)
+            return TableTensors(
+                torch.empty(n_rows, 0), ids, self._sparse.transform(table)
+            )
         if sparse.issparse(table):
             table = pd.DataFrame(table.toarray())
-        table = self._with_datetimes(table.set_axis(self._labels, axis=1))
-        n_rows = len(table)
-        numbers = np.empty((n_rows, len(self.numbers_)), dtype=np.float32)
-        labels = self._of_kind("number") + self._of_kind("datetime")
+        table = parse_dates(
+            table.set_axis(self._labels, axis=1), self._of_kind("datetime")
+        )
+        numbers = np.empty((len(table), len(self.numbers_)), dtype=np.float32)
         for j, (label, number) in enumerate(
-            zip(labels, self.numbers_.values(), strict=True)
+            zip(self._number_labels(), self.numbers_.values(), strict=True)
         ):
             numbers[:, j] = number.transform(self._read_number(table, label))
-        ids = np.empty((n_rows, len(self.id_offsets_) - 1), dtype=np.int32)
+        ids = np.empty((len(table), len(self.id_offsets_) - 1), dtype=np.int32)
         for j, codes in enumerate(self._encode_ids(table)):
             ids[:, j] = codes
             ids[:, j] += self.id_offsets_[j]
-        csr = None
-        if self._texts:
-            csr = _csr_parts(
-                sparse.hstack(
-                    [text.transform(table[text.label]) for text in self._texts],
-                    format="csr",
-                )
-            )
-        return TableTensors(torch.from_numpy(numbers), torch.from_numpy(ids), csr)
+        return TableTensors(
+            torch.from_numpy(numbers),
+            torch.from_numpy(ids),
+            self._sparse.transform(table),
+        )
 
     def _encode_ids(self, table: pd.DataFrame) -> Iterator[np.ndarray]:
         """Yield the ids of each id column and cross, counted from 0 in each."""
@@ -476,24 +403,6 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             yield encode(column)
         for cross in self.crosses_.values():
             yield cross.encode([encode(part) for part in cross.parts])
-
-    def _transform_sparse(self, table: Any) -> TableTensors:
-        if not sparse.issparse(table):
-            table = sparse.csr_matrix(table.to_numpy(np.float32))
-        if not np.isfinite(table.data).all():
-            warnings.warn(
-                "X holds NaN or infinity, which were not there in fit; they are taken "
-                "as zero",
-                UserWarning,
-                stacklevel=3,
-            )
-            table.data = np.nan_to_num(table.data, posinf=0, neginf=0)
-        n_rows = table.shape[0]
-        return TableTensors(
-            torch.empty(n_rows, 0),
-            torch.empty(n_rows, 0, dtype=torch.int32),
-            _csr_parts(self._scaler.transform(table)),
-        )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the encoded columns: numbers, ids, crosses, then the sparse part.
@@ -510,16 +419,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         names = [*self.numbers_, *self.id_columns_, *self.crosses_]
-        if self._labels is None:
-            names += self._sparse_words()
-        else:
-            names += [str(text.label) for text in self._texts]
-        return np.array(names, dtype=object)
-
-    def _sparse_words(self) -> list[str]:
-        if self._labels is None:
-            return [f"x{j}" for j in range(self.n_sparse_features_)]
-        return [word for text in self._texts for word in text.words()]
+        return np.array(names + self._sparse.names(), dtype=object)
 
     def words(self) -> np.ndarray:
         """Return a readable word for each id, then for each column of the sparse part.
@@ -532,7 +432,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         columns = [*self.id_columns_.values(), *self.crosses_.values()]
         words = [word for column in columns for word in column.words()]
-        return np.array(words + self._sparse_words(), dtype=object)
+        return np.array(words + self._sparse.words(), dtype=object)
 
     def inverse(self, ids: Any) -> np.ndarray:
         """Look up the words of ids.
@@ -557,11 +457,3 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def _csr_parts(matrix: sparse.csr_matrix) -> CSRParts:
-    return CSRParts(
-        torch.from_numpy(matrix.indptr.astype(np.int64)),
-        torch.from_numpy(matrix.indices.astype(np.int64)),
-        torch.from_numpy(matrix.data.astype(np.float32)),
-    )

@@ -2,18 +2,98 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Hashable, Iterable
 
+import numpy as np
+import pandas as pd
+
+from sklearn_memgen.tables.columns import resolve_columns, to_floats
+from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.numbers import weighted_quantiles
 from sklearn_memgen.tables.vocabulary import count_classes
 
-__all__ = ["weigh_exact_values"]
+__all__ = ["choose_memorized", "weigh_exact_values"]
 
 #: Bins against which exact values have to prove themselves, folds of the proof, and
 #: the rows it looks at.
 _N_TEST_BINS, _N_FOLDS, _MAX_ROWS = 64, 5, 200_000
 #: How many rows a value's own class frequencies must weigh against the prior.
 _PRIOR_ROWS = 4.0
+_EVIDENCE = [
+    "column",
+    "n_values",
+    "memorized",
+    "loss_bins",
+    "loss_exact",
+    "gain",
+    "standard_error",
+]
+
+
+def choose_memorized(
+    table: pd.DataFrame,
+    labels: list[Hashable],
+    memorize: str | Iterable[Hashable],
+    y: np.ndarray | None,
+    weights: np.ndarray | None,
+    *,
+    n_bins: int,
+    min_frequency: float,
+    rng: np.random.RandomState,
+) -> tuple[dict[str, IdColumn], pd.DataFrame]:
+    """Choose the numeric columns whose exact values are remembered.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        The table.
+    labels : list
+        Its numeric columns.
+    memorize : {"auto", "none", "exact"} or iterable of columns
+        See `TableEncoder`.
+    y : ndarray of shape (n_rows,) or None
+        Class indices; without them "auto" chooses nothing.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    n_bins : int
+        Bins of the smooth encoding. A column of no more distinct values is told apart
+        by its bins, so "auto" leaves it.
+    min_frequency : float
+        How often a value must occur to have an id.
+    rng : RandomState
+        Draws the folds of "auto".
+
+    Returns
+    -------
+    columns : dict of str to IdColumn
+        The chosen columns by name.
+    evidence : DataFrame
+        A row per column with values that repeat; see `TableEncoder.memorized_`.
+    """
+    if not isinstance(memorize, str):
+        memorize = resolve_columns(table, memorize, "memorize")
+        if strange := [label for label in memorize if label not in labels]:
+            raise ValueError(
+                f"memorize names columns {strange!r}, which are no numbers"
+            )
+    chosen, evidence = {}, []
+    for label in labels if memorize != "none" else []:
+        column = IdColumn.fit(
+            table[label], "exact", weights, min_frequency=min_frequency
+        )
+        n_values = len(column.vocabulary.keys)
+        if n_values < 2:
+            continue
+        row = {"column": label, "n_values": n_values, "memorized": False}
+        if memorize == "auto" and y is not None and n_values > n_bins:
+            ids = column.encode(table[label])
+            row |= weigh_exact_values(to_floats(table[label]), ids, y, weights, rng)
+        elif memorize != "auto":
+            row["memorized"] = memorize == "exact" or label in memorize
+        evidence.append(row)
+        if row["memorized"]:
+            chosen[column.name] = column
+    return chosen, pd.DataFrame(evidence, columns=_EVIDENCE)
 
 
 def weigh_exact_values(
@@ -44,7 +124,9 @@ def weigh_exact_values(
         `loss_bins` and `loss_exact`, the out-of-fold log-losses, in nats a row, of
         class frequencies by bin and by value; their difference `gain`; its
         `standard_error` over folds; and the decision `memorized`: whether the gain is
-        two standard errors above zero.
+        two standard errors above zero, and, over all rows, more than one nat for each
+        value. The second bar is that of Akaike's criterion; it keeps nearly unique
+        values out, which tell something of a row but overfit beside other columns.
     """
     if len(values) > _MAX_ROWS:
         rows = rng.choice(len(values), _MAX_ROWS, replace=False)
@@ -61,9 +143,10 @@ def weigh_exact_values(
     loss_exact = _out_of_fold_loss(ids, y, weights, folds)
     gains = loss_bins - loss_exact
     gain = float(gains.mean())
+    n_rows = len(values) if weights is None else weights.sum()
     standard_error = float(gains.std(ddof=1) / np.sqrt(_N_FOLDS))
     return {
-        "memorized": gain > 2 * standard_error,
+        "memorized": gain > 2 * standard_error and gain * n_rows > len(np.unique(ids)),
         "loss_bins": float(loss_bins.mean()),
         "loss_exact": float(loss_exact.mean()),
         "gain": gain,

@@ -5,10 +5,13 @@ from sklearn_memgen.training.batches import (
     Batch,
     ResidentBatches,
     ResidentDataset,
+    Rows,
 )
 from sklearn_memgen.training.devices import resolve_device, seeded
+from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
-from sklearn_memgen.training.net import LogisticLoss, ResidentNet, probabilities
+from sklearn_memgen.training.losses import LogisticLoss, probabilities
+from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
 
 __all__ = [
@@ -20,7 +23,11 @@ __all__ = [
     "ResidentBatches",
     "ResidentDataset",
     "ResidentNet",
+    "Rows",
+    "auto_batch_size",
+    "auto_max_epochs",
     "probabilities",
     "resolve_device",
     "seeded",
+    "train",
 ]

@@ -73,7 +73,7 @@ class ArrayTensors:
 
     def inputs(self) -> Tensor | dict[str, Tensor]:
         """Return what the module is called with."""
-        return self.arrays[""] if "" in self.arrays else self.arrays
+        return self.arrays.get("", self.arrays)
 
 
 class Batch(tuple):
@@ -216,7 +216,11 @@ class ResidentBatches:
     def __iter__(self) -> Iterator[Batch]:
         n_rows, size = len(self.dataset), self.batch_size
         block_size = size * max(1, _BLOCK_ROWS // size)
-        order = torch.randperm(n_rows).to(_device_of(self.dataset)) if self.shuffle else None
+        order = (
+            torch.randperm(n_rows).to(_device_of(self.dataset))
+            if self.shuffle
+            else None
+        )
         for start in range(0, n_rows, block_size):
             stop = min(start + block_size, n_rows)
             rows = slice(start, stop) if order is None else order[start:stop]

@@ -13,7 +13,7 @@ __all__ = ["FTRL"]
 
 
 class FTRL(Optimizer):
-    """Follow the regularized leader, per coordinate, with L1 and L2 penalties.
+    r"""Follow the regularized leader, per coordinate, with L1 and L2 penalties.
 
     Parameters
     ----------
@@ -107,7 +107,9 @@ class FTRL(Optimizer):
                     self._begin(parameter, group)
                 state = self.state[parameter]
                 if not parameter.grad.is_sparse:
-                    self._update(parameter, parameter.grad, state["n"], state["z"], group)
+                    self._update(
+                        parameter, parameter.grad, state["n"], state["z"], group
+                    )
                     continue
                 gradient = parameter.grad.coalesce()
                 rows = gradient.indices()[0]
@@ -136,5 +138,7 @@ class FTRL(Optimizer):
         # z += g - sigma * w with sigma = (new_root - root) / lr
         z.add_(gradient).addcmul_(root.sub_(new_root), w, value=1 / group["lr"])
         scale = new_root.add_(group["beta"]).div_(group["lr"]).add_(group["l2"])
-        shrunk = z if group["l1"] == 0 else torch.nn.functional.softshrink(z, group["l1"])
+        shrunk = (
+            z if group["l1"] == 0 else torch.nn.functional.softshrink(z, group["l1"])
+        )
         torch.div(shrunk, scale, out=w).neg_()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor, nn
@@ -20,42 +19,17 @@ from sklearn_memgen.training.batches import (
     ResidentDataset,
     Rows,
 )
+from sklearn_memgen.training.losses import (
+    LogisticLoss,
+    cosine_with_warm_up,
+    probabilities,
+)
 
-__all__ = ["LogisticLoss", "ResidentNet", "probabilities"]
+__all__ = ["ResidentNet"]
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-#: Share of the steps in which the learning rate of the cosine schedule rises.
-_WARM_UP = 0.05
 #: Fewest and most rows of a batch in prediction.
 _MIN_PREDICTED, _MAX_PREDICTED = 16, 2**13
-
-
-class LogisticLoss(nn.Module):
-    """Cross-entropy of each row, from one logit (two classes) or one a class."""
-
-    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Return the losses, in nats, shape (batch,)."""
-        logits = logits.float()
-        if logits.ndim == 1 or logits.shape[1] == 1:
-            logits, y = logits.view(-1), y.to(logits.dtype)
-            return F.binary_cross_entropy_with_logits(logits, y, reduction="none")
-        return F.cross_entropy(logits, y, reduction="none")
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    """Turn one logit (two classes) or one a class into (batch, n_classes)."""
-    logits = logits.double()
-    if logits.ndim == 1 or logits.shape[1] == 1:
-        logits = logits.view(-1, 1)
-        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
-    return logits.softmax(dim=1)
-
-
-def cosine_with_warm_up(progress: float) -> float:
-    """Return the factor of the learning rate at `progress`, from 0 to 1."""
-    if progress < _WARM_UP:
-        return progress / _WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
 
 
 class ResidentNet(NeuralNetClassifier):
@@ -252,7 +226,9 @@ class ResidentNet(NeuralNetClassifier):
         self._set_training(training)
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         optimizers = [getattr(self, f"{name}_") for name in self._optimizers]
-        parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
+        parameters = [
+            p for o in optimizers for g in o.param_groups for p in g["params"]
+        ]
         n_rows = 0
         with torch.set_grad_enabled(training):
             for batch in iterator:
@@ -316,7 +292,11 @@ class ResidentNet(NeuralNetClassifier):
         self._step += 1
 
     def _scheduled_rates(self) -> list[tuple[dict[str, Any], float]]:
-        names = [name for name in ("optimizer", "sparse_optimizer") if name in self._optimizers]
+        names = [
+            name
+            for name in ("optimizer", "sparse_optimizer")
+            if name in self._optimizers
+        ]
         groups = [g for name in names for g in getattr(self, f"{name}_").param_groups]
         return [(group, group["lr"]) for group in groups]
 

@@ -1,0 +1,312 @@
+"""WideDeepClassifier: memorize with a wide part, generalize with a deep one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+from torch.optim import Optimizer
+
+from sklearn_memgen._sklearn import Interval, StrOptions
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.nets import WideDeep
+from sklearn_memgen.tables import TableEncoder
+from sklearn_memgen.training import FTRL
+
+__all__ = ["WideDeepClassifier"]
+
+_ENCODER_PARAMS = (
+    "categorical_features",
+    "numeric_features",
+    "text_features",
+    "memorize",
+    "crosses",
+    "min_frequency",
+    "n_bins",
+    "n_cross_buckets",
+    "n_text_buckets",
+)
+_NET_CONSTRAINTS = {
+    name: constraint
+    for name, constraint in NetClassifier._parameter_constraints.items()
+    if name not in ("module", "module_params", "encoder", "criterion")
+}
+
+
+class WideDeepClassifier(NetClassifier):
+    r"""A wide linear model and a deep net, trained jointly on a raw table.
+
+    The wide part has a weight for every category, every exact number worth remembering
+    and every cross of columns: it memorizes. The deep part sees embeddings of the ids
+    and smooth encodings of the numbers: it generalizes. Their logits are added, and
+    both learn from the one loss.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(128, 128)
+        Units of the deep part's hidden layers. ``()`` leaves the deep part out: the
+        model is wide only.
+    wide : bool, default=True
+        Whether there is a wide part; False is deep only.
+    memorize : {"auto", "none", "exact"} or array-like of columns, default="auto"
+        Which numeric columns are remembered exactly, value by value, beside going in
+        smoothly. "exact" takes all with values that repeat; "auto" those of them whose
+        exact values predict the class better than smooth bins out of fold. What was
+        decided, and why, is in ``encoder_.memorized_``.
+    crosses : sequence of tuple of columns, default=()
+        Columns to combine in the wide part, such as ``[("education", "occupation")]``.
+    categorical_features, numeric_features, text_features : array-like of columns, \
+            default=None
+        Columns whose kind is given rather than found; see `TableEncoder`. Name
+        integer-coded categories in `categorical_features`.
+    min_frequency : float, default=2
+        How often a value must occur to have an id of its own.
+    n_bins : int, default=48
+        Largest number of piecewise-linear bins of a number.
+    n_cross_buckets : int, default=65536
+        Crosses with more combinations than this are hashed into so many buckets.
+    n_text_buckets : int, default=131072
+        Buckets that the n-grams of each text column are hashed into.
+    embedding_dim : int, default=8
+        Dimensions of the embedding of an id.
+    dropout : float, default=0.0
+        Share of the hidden units that are zeroed at random in training.
+    unknown_rate : float, default=0.01
+        Share of ids that are replaced by "unknown" at random in training, so that the
+        model knows what to do with a category it has never seen.
+    wide_optimizer : {"ftrl", "adagrad"} or callable, default="ftrl"
+        Optimizer of the wide weights; a callable makes one from the parameters.
+    wide_learning_rate : float, default=0.1
+        Its learning rate.
+    wide_l1, wide_l2 : float, default=0.0
+        Penalties on the wide weights, for "ftrl". With an L1 penalty weights of little
+        evidence are exactly zero.
+    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
+            default="adamw"
+        Optimizer of all other parameters.
+    learning_rate : float, default=0.003
+        Its learning rate, the largest one if `schedule` is "cosine".
+    weight_decay : float, default=0.01
+        Weight decay of `optimizer`.
+    schedule, batch_size, max_epochs, early_stopping, validation_fraction, \
+            n_iter_no_change, tol, clip_norm, class_weight, precision, device, \
+            warm_start, callbacks, net_params, random_state, verbose
+        See `NetClassifier`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, sorted.
+    encoder_ : TableEncoder
+        The fitted encoder; ``encoder_.memorized_`` tells what is remembered exactly.
+    net_ : ResidentNet
+        The skorch net; ``net_.module_`` is a `nets.WideDeep`.
+    history_ : DataFrame of shape (n_epochs, n_columns)
+        Losses in nats, learning rate and duration in seconds of each epoch.
+    wide_weights_ : DataFrame
+        What was memorized: a row per id of the wide part with its `feature`, weights
+        and weighted `count` of training rows.
+    n_features_in_ : int
+        Number of columns of the table.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if all are strings.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a wide nor a deep part.
+
+    See Also
+    --------
+    NetClassifier : The training, for a module of your own.
+    sklearn_memgen.tables.TableEncoder : The encoding of the table.
+
+    Notes
+    -----
+    The log-odds are
+
+    .. math:: z(x) = w^T [x, \\phi(x)] + W a(x) + b
+
+    with the wide features :math:`x`, their crosses :math:`\\phi(x)` and the last hidden
+    activations :math:`a(x)`: eq. 3 of [1]_, which trains the wide part with FTRL and
+    an L1 penalty and the deep part with AdaGrad, both at once. Here AdamW, with a
+    cosine schedule, takes the place of AdaGrad.
+
+    References
+    ----------
+    .. [1] Cheng et al., "Wide & Deep Learning for Recommender Systems", 2016,
+       https://arxiv.org/abs/1606.07792
+
+    Examples
+    --------
+    >>> from sklearn_memgen import WideDeepClassifier
+    >>> from sklearn_memgen.datasets import make_memgen_classification
+    >>> X, y = make_memgen_classification(n_samples=2000, random_state=0)
+    >>> model = WideDeepClassifier(crosses=[("cat_0", "cat_1")], random_state=0)
+    >>> model.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.7
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **{name: TableEncoder._parameter_constraints[name] for name in _ENCODER_PARAMS},
+        **_NET_CONSTRAINTS,
+        "hidden_layer_sizes": ["array-like"],
+        "wide": ["boolean"],
+        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "unknown_rate": [Interval(Real, 0, 1, closed="left")],
+        "wide_optimizer": [StrOptions({"ftrl", "adagrad"}), callable],
+        "wide_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "wide_l1": [Interval(Real, 0, None, closed="left")],
+        "wide_l2": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        wide: bool = True,
+        memorize: str | Iterable[Hashable] = "auto",
+        crosses: Sequence[tuple[Hashable, ...]] = (),
+        categorical_features: Iterable[Hashable] | None = None,
+        numeric_features: Iterable[Hashable] | None = None,
+        text_features: Iterable[Hashable] | None = None,
+        min_frequency: float = 2,
+        n_bins: int = 48,
+        n_cross_buckets: int = 2**16,
+        n_text_buckets: int = 2**17,
+        embedding_dim: int = 8,
+        dropout: float = 0.0,
+        unknown_rate: float = 0.01,
+        wide_optimizer: str | Callable[..., Optimizer] = "ftrl",
+        wide_learning_rate: float = 0.1,
+        wide_l1: float = 0.0,
+        wide_l2: float = 0.0,
+        optimizer: str | Callable[..., Optimizer] = "adamw",
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.01,
+        schedule: str = "cosine",
+        batch_size: int | str = "auto",
+        max_epochs: int | str = "auto",
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 0.0,
+        clip_norm: float | None = None,
+        class_weight: dict | str | None = None,
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        warm_start: bool = False,
+        callbacks: list[Callback] | None = None,
+        net_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            clip_norm=clip_norm,
+            class_weight=class_weight,
+            precision=precision,
+            device=device,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            net_params=net_params,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.wide = wide
+        self.memorize = memorize
+        self.crosses = crosses
+        self.categorical_features = categorical_features
+        self.numeric_features = numeric_features
+        self.text_features = text_features
+        self.min_frequency = min_frequency
+        self.n_bins = n_bins
+        self.n_cross_buckets = n_cross_buckets
+        self.n_text_buckets = n_text_buckets
+        self.embedding_dim = embedding_dim
+        self.dropout = dropout
+        self.unknown_rate = unknown_rate
+        self.wide_optimizer = wide_optimizer
+        self.wide_learning_rate = wide_learning_rate
+        self.wide_l1 = wide_l1
+        self.wide_l2 = wide_l2
+
+    def _make_encoder(self) -> TableEncoder:
+        params = {name: getattr(self, name) for name in _ENCODER_PARAMS}
+        return TableEncoder(**params, random_state=self.random_state)
+
+    def _make_module(self, encoder: Any, n_features: int, n_classes: int) -> Any:
+        if not self.wide and not len(self.hidden_layer_sizes):
+            raise ValueError(
+                "wide=False together with hidden_layer_sizes=() leaves no model; set "
+                "wide=True for a wide-only model, or name hidden layers"
+            )
+        numbers = encoder.numbers_.values()
+        return partial(
+            WideDeep,
+            1 if n_classes == 2 else n_classes,
+            bin_edges=[number.bin_edges.tolist() for number in numbers],
+            missing=[number.has_missing for number in numbers],
+            id_offsets=encoder.id_offsets_.tolist(),
+            n_deep_id_columns=len(encoder.id_columns_),
+            n_sparse_features=encoder.n_sparse_features_,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            embedding_dim=self.embedding_dim,
+            dropout=self.dropout,
+            wide=self.wide,
+            unknown_rate=self.unknown_rate,
+        )
+
+    def _group_optimizers(self) -> dict[str, Callable[..., Optimizer]]:
+        make = self.wide_optimizer
+        if make == "ftrl":
+            make = partial(
+                FTRL, lr=self.wide_learning_rate, l1=self.wide_l1, l2=self.wide_l2
+            )
+        elif make == "adagrad":
+            make = partial(torch.optim.Adagrad, lr=self.wide_learning_rate)
+        return {**super()._group_optimizers(), "wide": make}
+
+    @property
+    def wide_weights_(self) -> pd.DataFrame:
+        """What the wide part has memorized, the largest weights first.
+
+        One row per id: `feature` in words, its `weight` (two classes: on the log-odds
+        of the second) or one `weight_<class>` a class, and the weighted `count` of
+        training rows that had it (NaN for sparse features, which are not counted).
+        """
+        check_is_fitted(self)
+        wide = self.net_.module_.wide
+        if wide is None:
+            raise AttributeError("wide=False: there is no wide part")
+        tables = [table.detach().cpu() for table in wide.tables()]
+        weights = torch.cat(tables) if tables else torch.empty(0, 1)
+        counts = self.encoder_.id_counts_
+        missing = np.full(len(weights) - len(counts), np.nan)
+        frame = pd.DataFrame({"feature": self.encoder_.words()})
+        names = ["weight"]
+        if weights.shape[1] > 1:
+            names = [f"weight_{label}" for label in self.classes_]
+        frame[names] = weights.numpy()
+        frame["count"] = np.concatenate([counts, missing])
+        largest = frame[names].abs().max(axis=1)
+        order = largest.sort_values(ascending=False, kind="stable").index
+        return frame.loc[order].reset_index(drop=True)
