@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,9 @@ from sklearn_memgen._sklearn import (
 )
 from sklearn_memgen.tables import TableEncoder
 from sklearn_memgen.tables.columns import as_table
-from sklearn_memgen.training import ArrayTensors, Rows
+from sklearn_memgen.training import ArrayTensors, ResidentDataset, Rows
 
-__all__ = [
-    "as_rows",
-    "check_weights",
-    "encode_labels",
-    "hold_out",
-    "read_inputs",
-    "take_rows",
-]
+__all__ = ["Examples", "as_rows", "hold_out", "read_examples", "read_inputs"]
 
 
 def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) -> Any:
@@ -62,63 +56,147 @@ def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) 
     return validate_data(estimator, X, dtype=np.float32, allow_nd=True, reset=reset)
 
 
-def take_rows(data: Any, rows: np.ndarray) -> Any:
-    """Take some rows of what `read_inputs` returned."""
-    if isinstance(data, dict):
-        return {name: array[rows] for name, array in data.items()}
-    return _safe_indexing(data, rows)
+@dataclass(frozen=True)
+class Examples:
+    """Inputs, labels and weights of some rows, checked.
+
+    Parameters
+    ----------
+    data : DataFrame, array, sparse matrix, or dict of arrays, of n_rows rows
+        The inputs, as `read_inputs` returns them.
+    labels : ndarray of shape (n_rows,)
+        Class labels.
+    classes : ndarray of shape (n_classes,)
+        All labels, sorted.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Weights of the rows: how often each counts.
+    class_weight : ndarray of shape (n_classes,) or None
+        Weights of the classes, which count in the loss only.
+    """
+
+    data: Any
+    labels: np.ndarray
+    classes: np.ndarray
+    sample_weight: np.ndarray | None = None
+    class_weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The position of each label in `classes`, shape (n_rows,)."""
+        return np.searchsorted(self.classes, self.labels)
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """The weight of each row in the loss, shape (n_rows,), if there are any."""
+        if self.class_weight is None:
+            return self.sample_weight
+        weight = self.class_weight[self.codes]
+        return weight if self.sample_weight is None else weight * self.sample_weight
+
+    def take(self, rows: np.ndarray) -> Examples:
+        """Take some rows."""
+        if len(rows) == len(self):
+            return self
+        if isinstance(self.data, dict):
+            data = {name: array[rows] for name, array in self.data.items()}
+        else:
+            data = _safe_indexing(self.data, rows)
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return replace(self, data=data, labels=self.labels[rows], sample_weight=weight)
+
+    def encode(self, encoder: Any, *, fit: bool) -> ResidentDataset:
+        """Make tensors of them, fitting the encoder on them if asked to."""
+        data = self.data
+        if encoder is not None:
+            if fit:
+                encoder.fit(data, self.labels, **self._frequencies())
+            data = encoder.transform(data)
+        weight = self.weight
+        return ResidentDataset(
+            as_rows(data),
+            torch.from_numpy(self.codes),
+            None if weight is None else torch.from_numpy(weight).float(),
+        )
+
+    def _frequencies(self) -> dict[str, np.ndarray]:
+        """Return the weights by which an encoder counts values.
+
+        Weights below 1 on average, such as those that sum to 1, are no numbers of
+        rows; they are scaled up, or every value would look too rare to remember.
+        """
+        if self.sample_weight is None:
+            return {}
+        return {"sample_weight": self.sample_weight / min(self.sample_weight.mean(), 1)}
 
 
-def encode_labels(
-    estimator: BaseEstimator, y: Any, data: Any, classes: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Check class labels and number them.
+def read_examples(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    encoder: Any,
+    classes: np.ndarray | None,
+    reset: bool,
+) -> Examples:
+    """Check what an estimator is to be fitted on.
 
     Parameters
     ----------
     estimator : estimator
-        For messages.
+        Its number and names of features are set, or compared; its `class_weight` is
+        read.
+    X, encoder, reset
+        See `read_inputs`.
     y : array-like of shape (n_rows,)
-        The labels.
-    data : DataFrame, array, sparse matrix, or dict of arrays, of n_rows rows
-        The inputs.
+        Class labels.
+    sample_weight : array-like of shape (n_rows,), float or None
+        Weights of the rows.
     classes : ndarray of shape (n_classes,) or None
         All labels, sorted; by default those in `y`.
 
     Returns
     -------
-    labels : ndarray of shape (n_rows,)
-        The labels.
-    classes : ndarray of shape (n_classes,)
-        All labels, sorted.
-    codes : ndarray of shape (n_rows,), int64
-        The position of each label in `classes`.
+    examples : Examples
+        All rows, those of weight zero among them.
 
     Raises
     ------
     ValueError
         If there are no labels, too few, missing or continuous ones, fewer than two
-        classes, or labels that are not in `classes`.
+        classes, labels that are not in `classes`, or weights of a wrong length,
+        negative, not finite, or all zero.
     """
+    data = read_inputs(estimator, X, encoder, reset=reset)
     labels = _check_labels(y)
-    check_consistent_length(
-        labels, next(iter(data.values())) if isinstance(data, dict) else data
-    )
+    first = next(iter(data.values())) if isinstance(data, dict) else data
+    check_consistent_length(first, labels)
     if classes is None:
-        classes, codes = np.unique(labels, return_inverse=True)
+        classes = np.unique(labels)
         if len(classes) < 2:
             raise ValueError(
                 f"{type(estimator).__name__} needs samples of at least 2 classes in y; "
                 f"got 1 class: {classes.tolist()!r}"
             )
-        return labels, classes, codes
-    strange = np.setdiff1d(labels, classes)
-    if len(strange):
+    elif len(strange := np.setdiff1d(labels, classes)):
         raise ValueError(
             f"y has classes {strange.tolist()!r} that were not there before; the "
             f"classes are {classes.tolist()!r}"
         )
-    return labels, classes, np.searchsorted(classes, labels)
+    weights = None
+    if sample_weight is not None:
+        weights = _check_sample_weight(
+            sample_weight, labels, dtype=np.float64, ensure_non_negative=True
+        )
+    by_class = None
+    if estimator.class_weight is not None:
+        by_class = compute_class_weight(
+            estimator.class_weight, classes=classes, y=labels, sample_weight=weights
+        )
+    return Examples(data, labels, classes, weights, by_class)
 
 
 def _check_labels(y: Any) -> np.ndarray:
@@ -137,56 +215,6 @@ def _check_labels(y: Any) -> np.ndarray:
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return labels
-
-
-def check_weights(
-    sample_weight: Any,
-    class_weight: dict[Hashable, float] | str | None,
-    labels: np.ndarray,
-    classes: np.ndarray,
-) -> np.ndarray | None:
-    """Join the weights of rows and of classes.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_rows,), float or None
-        Weights of the rows.
-    class_weight : dict, "balanced" or None
-        Weights of the classes.
-    labels : ndarray of shape (n_rows,)
-        The label of each row.
-    classes : ndarray of shape (n_classes,)
-        All labels.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_rows,), or None
-        Not negative and not all zero; None if neither kind of weight was given.
-
-    Raises
-    ------
-    ValueError
-        If the weights of rows have a wrong length, are negative or not finite, or
-        leave fewer than two classes.
-    """
-    weights = None
-    if sample_weight is not None:
-        weights = _check_sample_weight(
-            sample_weight, labels, dtype=np.float64, ensure_non_negative=True
-        )
-        n_left = len(np.unique(labels[weights > 0]))
-        if n_left < min(2, len(classes)):
-            raise ValueError(
-                f"sample_weight leaves rows of {n_left} class(es) with a weight above "
-                "zero; at least 2 are needed"
-            )
-    if class_weight is not None:
-        by_class = compute_class_weight(
-            class_weight, classes=classes, y=labels, sample_weight=weights
-        )
-        of_rows = by_class[np.searchsorted(classes, labels)]
-        weights = of_rows if weights is None else weights * of_rows
-    return weights
 
 
 def hold_out(

@@ -20,12 +20,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sklearn_memgen._inputs import (
+    Examples,
     as_rows,
-    check_weights,
-    encode_labels,
     hold_out,
+    read_examples,
     read_inputs,
-    take_rows,
 )
 from sklearn_memgen._prediction import LogitClassifierMixin
 from sklearn_memgen._sklearn import (
@@ -313,41 +312,38 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         """
         going_on = self.warm_start and hasattr(self, "net_")
         encoder = self.encoder_ if going_on else self._make_encoder()
-        data = read_inputs(self, X, encoder, reset=not going_on)
-        labels, classes, codes = encode_labels(
-            self, y, data, self.classes_ if going_on else None
+        examples = read_examples(
+            self,
+            X,
+            y,
+            sample_weight,
+            encoder=encoder,
+            classes=self.classes_ if going_on else None,
+            reset=not going_on,
         )
-        weights = check_weights(sample_weight, self.class_weight, labels, classes)
         rng = check_random_state(self.random_state)
-
-        rows = np.arange(len(labels)) if weights is None else np.flatnonzero(weights)
-        held_out = rows[:0]
-        if self._stops_early(len(rows)):
-            kept, held_out = hold_out(codes[rows], self.validation_fraction, rng)
-            rows, held_out = rows[kept], rows[held_out]
-        if weights is not None:
-            weights = weights / weights[rows].mean()
-
-        def encode(rows: np.ndarray, fit: bool) -> ResidentDataset:
-            part = data if len(rows) == len(labels) else take_rows(data, rows)
-            weight = None if weights is None else weights[rows]
-            return self._encode(encoder, part, labels[rows], codes[rows], weight, fit)
-
-        training = encode(rows, fit=not going_on)
-        validation = encode(held_out, fit=False) if len(held_out) else None
+        examples, held_out = self._split(examples, rng)
+        training = examples.encode(encoder, fit=not going_on)
+        validation = None if held_out is None else held_out.encode(encoder, fit=False)
+        if training.weight is not None:
+            # So that the scale of the weights does not change the learning rate.
+            scale = 1 / training.weight.mean()
+            training = training.weighted(scale)
+            validation = None if validation is None else validation.weighted(scale)
+        n_classes = len(examples.classes)
         device = resolve_device(self.device)
         with seeded(rng.randint(2**31), device):
             if going_on:
                 net = self.net_.to(device)
             else:
-                net = self._make_net(encoder, training.X, len(classes), device)
+                net = self._make_net(encoder, training.X, n_classes, device)
             net.batch_size = auto_batch_size(self.batch_size, len(training))
             net.max_epochs = auto_max_epochs(
                 self.max_epochs, len(training), net.batch_size
             )
             net.schedule = self.schedule
             self._train(net, training, validation)
-        self.classes_, self.encoder_, self.net_ = classes, encoder, net
+        self.classes_, self.encoder_, self.net_ = examples.classes, encoder, net
         self._rng = rng
         return self
 
@@ -394,18 +390,24 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
                 "not see all rows; pass the weights as a dict"
             )
         encoder = self._make_encoder() if first else self.encoder_
-        data = read_inputs(self, X, encoder, reset=first)
         _check_partial_fit_first_call(self, classes)
-        labels, classes, codes = encode_labels(self, y, data, self.classes_)
-        weights = check_weights(sample_weight, self.class_weight, labels, labels[:1])
-        chunk = self._encode(encoder, data, labels, codes, weights, fit=first)
+        examples = read_examples(
+            self,
+            X,
+            y,
+            sample_weight,
+            encoder=encoder,
+            classes=self.classes_,
+            reset=first,
+        )
+        chunk = examples.encode(encoder, fit=first)
         device = resolve_device(self.device)
         if first:
             # Kept, so that each chunk is shuffled anew.
             self._rng = check_random_state(self.random_state)
         with seeded(self._rng.randint(2**31), device):
             if first:
-                net = self._make_net(encoder, chunk.X, len(classes), device)
+                net = self._make_net(encoder, chunk.X, len(self.classes_), device)
             else:
                 net = self.net_.to(device)
             net.batch_size = auto_batch_size(self.batch_size, len(chunk))
@@ -415,28 +417,26 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         self.encoder_, self.net_ = encoder, net
         return self
 
-    def _encode(
-        self,
-        encoder: Any,
-        data: Any,
-        labels: np.ndarray,
-        codes: np.ndarray,
-        weights: np.ndarray | None,
-        fit: bool,
-    ) -> ResidentDataset:
-        """Make data into tensors, fitting the encoder on it if asked to."""
-        if encoder is not None:
-            if fit:
-                given = {} if weights is None else {"sample_weight": weights}
-                encoder.fit(data, labels, **given)
-            data = encoder.transform(data)
-        weight = None if weights is None else torch.from_numpy(weights).float()
-        return ResidentDataset(as_rows(data), torch.from_numpy(codes), weight)
-
-    def _stops_early(self, n_rows: int) -> bool:
-        if self.early_stopping == "auto":
-            return n_rows >= _EARLY_STOPPING_FROM
-        return self.early_stopping
+    def _split(
+        self, examples: Examples, rng: np.random.RandomState
+    ) -> tuple[Examples, Examples | None]:
+        """Drop the rows of weight zero, and hold out those for early stopping."""
+        if examples.weight is not None:
+            examples = examples.take(np.flatnonzero(examples.weight))
+            if (n_classes := len(np.unique(examples.labels))) < 2:
+                raise ValueError(
+                    f"the weights leave rows of {n_classes} class, but at least 2 "
+                    "classes need rows of a weight above zero"
+                )
+        wanted = self.early_stopping
+        if wanted == "auto":
+            wanted = len(examples) >= _EARLY_STOPPING_FROM
+        if not wanted:
+            return examples, None
+        kept, held_out = hold_out(examples.codes, self.validation_fraction, rng)
+        if not len(held_out):
+            return examples, None
+        return examples.take(kept), examples.take(held_out)
 
     def _make_net(
         self, encoder: Any, rows: Rows, n_classes: int, device: torch.device

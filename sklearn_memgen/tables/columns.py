@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
+from datetime import date, timedelta
+from numbers import Number
 from typing import Any
 
 import narwhals as nw
@@ -19,7 +21,7 @@ __all__ = [
     "column_kind",
     "elapsed_days",
     "find_kinds",
-    "parse_dates",
+    "read_columns",
     "resolve_columns",
     "to_floats",
     "to_strings",
@@ -82,22 +84,12 @@ def as_table(X: Any) -> pd.DataFrame | sparse.csr_matrix:
 
 
 def _from_array(X: Any) -> pd.DataFrame:
-    """Wrap a 2-D array or nested list; columns of strings that spell numbers are."""
+    """Wrap a 2-D array or nested list."""
     if isinstance(X, (list, tuple)):
         # Through `object`, so that [1, "a"] stays a number and a string.
         X = np.array(X, dtype=object)
     array = check_array(X, dtype=None, ensure_all_finite=False, ensure_min_features=0)
-    frame = pd.DataFrame(array)
-    if array.dtype == object:
-        return frame.infer_objects()
-    if array.dtype.kind in "US":
-        return frame.apply(_numbers_if_all_are)
-    return frame
-
-
-def _numbers_if_all_are(values: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce")
-    return values if numbers.isna().any() else numbers
+    return pd.DataFrame(array).infer_objects()
 
 
 def resolve_columns(
@@ -126,25 +118,25 @@ def resolve_columns(
     """
     if columns is None:
         return []
-    columns = list(columns)
+    columns, n_columns = list(columns), frame.shape[1]
     if columns and all(isinstance(column, (bool, np.bool_)) for column in columns):
-        if len(columns) != frame.shape[1]:
+        if len(columns) != n_columns:
             raise ValueError(
                 f"{parameter} is a mask of {len(columns)} columns, but X has "
-                f"{frame.shape[1]}"
+                f"{n_columns}"
             )
         return frame.columns[columns].tolist()
     labels = []
     for column in columns:
-        if column in frame.columns:
+        if not isinstance(column, list) and column in frame.columns:
             labels.append(column)
-        elif isinstance(column, (int, np.integer)) and column < frame.shape[1]:
+        elif isinstance(column, (int, np.integer)) and -n_columns <= column < n_columns:
             labels.append(frame.columns[column])
         else:
             near = difflib.get_close_matches(str(column), map(str, frame.columns), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"{parameter} names column {column!r}, which X does not have{hint} "
+                f"{parameter} names column {column!r}, which X does not have.{hint} "
                 f"X has the columns {_shortened(frame.columns.tolist())}"
             )
     return labels
@@ -155,13 +147,15 @@ def _shortened(names: Sequence[Hashable], n: int = 20) -> str:
     return f"[{shown}{', ...' if len(names) > n else ''}]"
 
 
-def column_kind(values: pd.Series) -> str:
+def column_kind(values: pd.Series, *, spelled: bool = False) -> str:
     """Tell a column's kind from its dtype and content.
 
     Parameters
     ----------
     values : Series of shape (n_rows,)
         The column.
+    spelled : bool, default=False
+        Whether strings that all spell numbers are numbers.
 
     Returns
     -------
@@ -184,23 +178,14 @@ def column_kind(values: pd.Series) -> str:
         return "datetime"
     content = pd.api.types.infer_dtype(values, skipna=True)
     if pd.api.types.is_complex_dtype(dtype) or content == "complex":
-        raise ValueError(
-            f"Complex data not supported: column {values.name!r} holds complex numbers"
-        )
+        raise _complex_error(values)
     if pd.api.types.is_numeric_dtype(dtype) or content in _NUMBERS:
         return "number"
     if content in ("datetime", "datetime64", "date", "period"):
         return "datetime"
     if content == "string":
-        return _string_kind(values)
-    try:
-        pd.factorize(values)
-    except TypeError as error:
-        raise TypeError(
-            f"column {values.name!r} holds values that cannot be told apart "
-            f"({error}); the argument must be a string or a number"
-        ) from error
-    return "category"
+        return _string_kind(values, spelled)
+    return _mixed_kind(values)
 
 
 _NUMBERS = frozenset(
@@ -218,8 +203,12 @@ _NUMBERS = frozenset(
 )
 
 
-def _string_kind(values: pd.Series) -> str:
+def _string_kind(values: pd.Series, spelled: bool) -> str:
     head = values.dropna()
+    if head.empty:
+        return "category"
+    if spelled and head.astype(object).map(_to_float).notna().all():
+        return "number"
     sample = pd.Series(head.iloc[: 10 * _SAMPLE].unique()[:_SAMPLE], dtype=object)
     if sample.str.fullmatch(_ISO_DATE).all():
         try:
@@ -231,6 +220,29 @@ def _string_kind(values: pd.Series) -> str:
     if words > _TEXT_WORDS and head.nunique() > len(head) / 2:
         return "text"
     return "category"
+
+
+def _mixed_kind(values: pd.Series) -> str:
+    objects = values.astype(object).dropna()
+    types = objects.map(type).unique()
+    if any(issubclass(t, (complex, np.complexfloating)) for t in types):
+        raise _complex_error(values)
+    if all(issubclass(t, Number) for t in types):  # such as decimals and integers
+        return "number"
+    try:
+        pd.factorize(objects)
+    except TypeError as error:
+        raise TypeError(
+            f"column {values.name!r} holds values that cannot be told apart "
+            f"({error}); the argument must be a string or a number"
+        ) from error
+    return "category"
+
+
+def _complex_error(values: pd.Series) -> ValueError:
+    return ValueError(
+        f"Complex data not supported: column {values.name!r} holds complex numbers"
+    )
 
 
 def find_kinds(
@@ -253,7 +265,9 @@ def find_kinds(
     Raises
     ------
     ValueError
-        If a column does not exist or is given two kinds.
+        If a column does not exist, is given two kinds, or holds complex numbers.
+    TypeError
+        If a column holds values that are no keys, such as lists or dicts.
     """
     kinds: dict[Hashable, str] = {}
     for kind, columns in given.items():
@@ -264,11 +278,48 @@ def find_kinds(
                     f"{parameter} names column {label!r}, which "
                     f"{KIND_PARAMETERS[kinds[label]]} names as well"
                 )
-    found = [
-        kinds[label] if label in kinds else column_kind(table[label])
-        for label in table.columns
-    ]
-    return pd.Series(found, index=table.columns, dtype=object)
+    # A table without column names was an array, and an array of numbers and strings
+    # holds the numbers as strings, too.
+    spelled = not any(isinstance(label, str) for label in table.columns)
+    # Given columns are looked at as well, since some content has no kind at all.
+    found = [column_kind(table[label], spelled=spelled) for label in table.columns]
+    return pd.Series(
+        [kinds.get(*pair) for pair in zip(table.columns, found, strict=True)],
+        index=table.columns,
+        dtype=object,
+    )
+
+
+def read_columns(table: pd.DataFrame, kinds: pd.Series) -> dict[Hashable, pd.Series]:
+    """Convert each column to the values of its kind, once for all uses.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        The table, which is left as it is.
+    kinds : Series of shape (n_columns,)
+        Kinds by column label.
+
+    Returns
+    -------
+    columns : dict of Series of shape (n_rows,)
+        Numbers as float64, dates as naive datetimes, the others as they are.
+
+    Warns
+    -----
+    UserWarning
+        If a column of numbers or dates holds values that are none; they are taken as
+        missing.
+    """
+    columns = {}
+    for label, kind in kinds.items():
+        values = table[label]
+        if kind == "number":
+            values = pd.Series(to_floats(values), name=label, copy=False)
+        elif kind == "datetime":
+            values = _to_datetimes(values)
+        columns[label] = values
+    return columns
 
 
 def to_floats(values: pd.Series) -> np.ndarray:
@@ -285,38 +336,46 @@ def to_floats(values: pd.Series) -> np.ndarray:
     floats : ndarray of shape (n_rows,), float64
         The values, NaN where missing.
     """
-    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "fiub":
+    dtype = values.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
         return values.to_numpy(np.float64)
-    content = pd.api.types.infer_dtype(values, skipna=True)
-    if content.startswith("timedelta"):
-        return (pd.to_timedelta(values) / pd.Timedelta(days=1)).to_numpy(
-            np.float64, na_value=np.nan
-        )
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object)
-    if pd.api.types.is_numeric_dtype(values.dtype):
+    if dtype.kind == "m":
+        values = pd.to_timedelta(values) / _DAY
+    if pd.api.types.is_numeric_dtype(values.dtype) and dtype.kind != "c":
         return values.to_numpy(np.float64, na_value=np.nan)
-    floats = pd.to_numeric(values.astype(object), errors="coerce")
-    strange = floats.isna() & values.notna()
-    if strange.any():
+    # Value by value, so that what one row holds never changes how another is read.
+    objects = values.astype(object)
+    floats = objects.map(_to_float)
+    _warn_if_lost(objects, floats, "numbers")
+    return floats.to_numpy(np.float64)
+
+
+_DAY = pd.Timedelta(days=1)
+
+
+def _to_float(value: Any) -> float:
+    """Read one value as a number; NaN if it is none."""
+    if isinstance(value, (timedelta, np.timedelta64)):
+        return value / _DAY
+    if isinstance(value, np.complexfloating):  # float() would drop its imaginary part
+        return np.nan
+    try:
+        return float(value)
+    except Exception:  # whatever the object raises, it is no number
+        return np.nan
+
+
+def _warn_if_lost(values: pd.Series, read: pd.Series, what: str) -> None:
+    """Warn of values that were there and could not be read."""
+    lost = read.isna() & values.notna()
+    if lost.any():
         warnings.warn(
-            f"column {values.name!r} is a column of numbers, but {int(strange.sum())} "
-            f"of its values are not, such as {values[strange].iloc[0]!r}; they are "
-            "taken as missing",
+            f"column {values.name!r} is a column of {what}, but {int(lost.sum())} of "
+            f"its values are not, such as {values[lost].iloc[0]!r}; they are taken as "
+            "missing",
             UserWarning,
-            stacklevel=2,
+            stacklevel=5,
         )
-    return floats.to_numpy(np.float64, na_value=np.nan)
-
-
-def parse_dates(table: pd.DataFrame, labels: list[Hashable]) -> pd.DataFrame:
-    """Return the table with some columns as datetimes."""
-    if not labels:
-        return table
-    table = table.copy(deep=False)
-    for label in labels:
-        table[label] = _to_datetimes(table[label])
-    return table
 
 
 def _to_datetimes(values: pd.Series) -> pd.Series:
@@ -328,28 +387,33 @@ def _to_datetimes(values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, pd.PeriodDtype):
         values = values.dt.to_timestamp()
     if not pd.api.types.is_datetime64_any_dtype(values.dtype):
-        texts = values.astype(object)
-        values = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
-        strange = values.isna() & texts.notna()
-        if strange.any():
-            warnings.warn(
-                f"column {texts.name!r} is a column of dates, but {int(strange.sum())} "
-                f"of its values are not, such as {texts[strange].iloc[0]!r}; they are "
-                "taken as missing",
-                UserWarning,
-                stacklevel=2,
-            )
+        objects = values.astype(object)
+        if pd.api.types.infer_dtype(objects, skipna=True) != "string":
+            # pandas would take a number for nanoseconds since 1970.
+            is_number = objects.map(lambda value: isinstance(value, Number))
+            dates = objects.mask(is_number.astype(bool))
+        else:
+            dates = objects
+        values = pd.to_datetime(dates, errors="coerce", utc=True, format="ISO8601")
+        _warn_if_lost(objects, values, "dates")
+    if values.dtype.type is not date and values.dt.tz is not None:
+        values = values.dt.tz_localize(None)
     if isinstance(values.dtype, pd.ArrowDtype):
         values = values.astype("datetime64[us]")
-    return values if values.dt.tz is None else values.dt.tz_localize(None)
+    return values
 
 
-def elapsed_days(dates: pd.Series) -> pd.Series:
-    """Return the days since 1970-01-01 of a column of datetimes."""
-    return (dates - pd.Timestamp(0)) / pd.Timedelta(days=1)
+def elapsed_days(dates: pd.Series) -> np.ndarray:
+    """Return the days since 1970-01-01 of a column of datetimes, NaN where missing."""
+    # In microseconds, in which the year 1 and the year 9999 are dates, too.
+    elapsed = dates.to_numpy("datetime64[us]") - np.datetime64(0, "us")
+    return elapsed / np.timedelta64(1, "D")
 
 
 def to_strings(values: pd.Series) -> np.ndarray:
     """Convert a column of text to strings; missing values become empty ones."""
     texts = values.astype(object).where(values.notna(), "")
-    return texts.map(str).to_numpy(object)
+    # Half of a surrogate pair, as a file cut in the middle leaves it, has no bytes
+    # that could be hashed.
+    clean = [str(text).encode(errors="replace").decode() for text in texts]
+    return np.array(clean, dtype=object)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.vocabulary import UNKNOWN, Vocabulary
 
-__all__ = ["Cross"]
+__all__ = ["Cross", "fit_cross"]
+
+#: Numbers of at most so many distinct values are crossed by value, others by decile.
+_MAX_CROSSED_VALUES = 64
 
 #: Multiplier of the Fibonacci hash: 2**64 divided by the golden ratio, made odd.
 _HASH = np.uint64(0x9E3779B97F4A7C15)
@@ -161,3 +166,72 @@ def _hashed(keys: np.ndarray, n_buckets: int) -> np.ndarray:
     mixed = (keys.astype(np.uint64) * _HASH) >> np.uint64(32)
     buckets = mixed % np.uint64(n_buckets) + np.uint64(1)
     return np.where(keys >= 0, buckets, UNKNOWN).astype(np.int32)
+
+
+def fit_cross(
+    labels: list[Hashable],
+    columns: dict[Hashable, pd.Series],
+    kinds: pd.Series,
+    id_columns: dict[str, IdColumn],
+    weights: np.ndarray | None,
+    *,
+    min_frequency: float,
+    n_buckets: int,
+) -> Cross:
+    """Cross columns of a table.
+
+    Parameters
+    ----------
+    labels : list
+        The columns to cross.
+    columns : dict of Series of shape (n_rows,)
+        All columns, as `read_columns` returns them.
+    kinds : Series of shape (n_columns,)
+        Kinds by column label.
+    id_columns : dict of str to IdColumn
+        Ids that columns have already; they take part by these.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    min_frequency : float
+        How often a combination must occur to have an id.
+    n_buckets : int
+        Crosses with more combinations are hashed into so many buckets.
+
+    Returns
+    -------
+    cross : Cross
+        The cross.
+
+    Raises
+    ------
+    ValueError
+        If `labels` are not two or more different columns, categories or numbers.
+    """
+    if not isinstance(labels, list) or len(set(labels)) < max(2, len(labels)):
+        raise ValueError(
+            "crosses must be tuples of two or more different columns, such as "
+            f"[('education', 'occupation')]; got {labels!r}"
+        )
+
+    def part_of(label: Hashable) -> IdColumn:
+        kind, values = kinds[label], columns[label]
+        if kind not in ("category", "number"):
+            raise ValueError(
+                f"crosses names column {label!r}, which is of kind {kind}; only "
+                "categories and numbers can be crossed"
+            )
+        name = f"{label} (exact)" if kind == "number" else str(label)
+        if name in id_columns:
+            return id_columns[name]
+        few = values.nunique() <= _MAX_CROSSED_VALUES
+        part = "exact" if few else "decile"
+        return IdColumn.fit(values, part, weights, min_frequency=min_frequency)
+
+    parts = tuple(part_of(label) for label in labels)
+    return Cross.fit(
+        parts,
+        [part.encode(columns[part.label]) for part in parts],
+        weights,
+        min_frequency=min_frequency,
+        n_buckets=n_buckets,
+    )

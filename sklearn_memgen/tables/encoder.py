@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._sklearn import (
@@ -19,6 +19,7 @@ from sklearn_memgen._sklearn import (
     StrOptions,
     _check_sample_weight,
     _fit_context,
+    _safe_indexing,
     validate_data,
 )
 from sklearn_memgen.tables.columns import (
@@ -26,11 +27,10 @@ from sklearn_memgen.tables.columns import (
     as_table,
     elapsed_days,
     find_kinds,
-    parse_dates,
+    read_columns,
     resolve_columns,
-    to_floats,
 )
-from sklearn_memgen.tables.crosses import Cross
+from sklearn_memgen.tables.crosses import Cross, fit_cross
 from sklearn_memgen.tables.ids import CALENDAR, IdColumn
 from sklearn_memgen.tables.memorize import choose_memorized
 from sklearn_memgen.tables.numbers import SmoothNumber, limit_bins
@@ -41,11 +41,9 @@ __all__ = ["TableEncoder"]
 
 #: Bins of all columns together: the width of a net's first layer grows with them.
 _MAX_TOTAL_BINS = 1536
-#: Numbers of at most so many distinct values are crossed by value, others by decile.
-_MAX_CROSSED_VALUES = 64
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Encode a table of mixed columns as tensors, smoothly and exactly.
 
     Numbers go in smoothly, by a robust scale and piecewise-linear bins, and, where it
@@ -209,12 +207,20 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         table = as_table(X)
         validate_data(self, X, skip_check_array=True)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, table, dtype=np.float64)
         if y is not None:
             check_consistent_length(table, y)
-            y = np.unique(y, return_inverse=True)[1].ravel()
+            y = pd.factorize(column_or_1d(y), use_na_sentinel=False)[0]
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, table, dtype=np.float64, ensure_non_negative=True
+            )
+            if not weights.any():
+                raise ValueError("sample_weight must have a value above zero")
+            if not weights.all():  # a row of weight zero is a row not seen
+                rows = np.flatnonzero(weights)
+                table, weights = _safe_indexing(table, rows), weights[rows]
+                y = None if y is None else y[rows]
         self.numbers_: dict[str, SmoothNumber] = {}
         self.id_columns_: dict[str, IdColumn] = {}
         self.crosses_: dict[str, Cross] = {}
@@ -247,9 +253,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     ) -> None:
         given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
         self.column_kinds_ = find_kinds(table, given)
-        table = parse_dates(table, self._of_kind("datetime"))
-        for label in self._number_labels():
-            values = self._read_number(table, label)
+        columns = read_columns(table, self.column_kinds_)
+        for label, values in self._smooth_values(columns):
             if np.isinf(values).any():
                 raise ValueError(
                     f"Input X contains infinity in column {label!r}; replace it, for "
@@ -260,10 +265,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             )
         limited = limit_bins(list(self.numbers_.values()), _MAX_TOTAL_BINS)
         self.numbers_ = dict(zip(self.numbers_, limited, strict=True))
+        memorize = self.memorize
+        if not isinstance(memorize, str):
+            memorize = resolve_columns(table, memorize, "memorize")
         self.id_columns_, self.memorized_ = choose_memorized(
-            table,
-            self._of_kind("number"),
-            self.memorize,
+            {label: columns[label] for label in self._of_kind("number")},
+            memorize,
             y,
             weights,
             n_bins=self.n_bins,
@@ -273,11 +280,20 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         parts = [(label, "category") for label in self._of_kind("category")]
         parts += [(label, p) for label in self._of_kind("datetime") for p in CALENDAR]
         for label, part in parts:
-            column = self._fit_id(table, label, part, weights)
-            self.id_columns_[column.name] = column
+            self._keep(self.id_columns_, self._fit_id(columns[label], part, weights))
         for labels in self.crosses:
-            cross = self._fit_cross(table, labels, weights)
-            self.crosses_[cross.name] = cross
+            if isinstance(labels, (tuple, list)):
+                labels = resolve_columns(table, labels, "crosses")
+            cross = fit_cross(
+                labels,
+                columns,
+                self.column_kinds_,
+                self.id_columns_,
+                weights,
+                min_frequency=self.min_frequency,
+                n_buckets=self.n_cross_buckets,
+            )
+            self._keep(self.crosses_, cross)
         self._sparse = TextColumns.fit(
             table[self._of_kind("text")], self.n_text_buckets
         )
@@ -285,57 +301,26 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def _of_kind(self, kind: str) -> list[Hashable]:
         return self.column_kinds_.index[self.column_kinds_ == kind].tolist()
 
-    def _number_labels(self) -> list[Hashable]:
-        """Return the columns that have a numeric output, in the order of output."""
-        return self._of_kind("number") + self._of_kind("datetime")
+    def _smooth_values(
+        self, columns: dict[Hashable, pd.Series]
+    ) -> Iterator[tuple[Hashable, np.ndarray]]:
+        """Yield the columns that have a numeric output, in the order of output."""
+        for label in self._of_kind("number"):
+            yield label, columns[label].to_numpy()
+        for label in self._of_kind("datetime"):
+            yield label, elapsed_days(columns[label])
 
-    def _read_number(self, table: pd.DataFrame, label: Hashable) -> np.ndarray:
-        values = table[label]
-        if self.column_kinds_[label] == "datetime":
-            values = elapsed_days(values)
-        return to_floats(values)
-
-    def _fit_id(
-        self, table: pd.DataFrame, label: Hashable, part: str, weights: Any
-    ) -> IdColumn:
-        return IdColumn.fit(
-            table[label], part, weights, min_frequency=self.min_frequency
-        )
-
-    def _fit_cross(
-        self, table: pd.DataFrame, labels: tuple[Hashable, ...], weights: Any
-    ) -> Cross:
-        if isinstance(labels, str) or len(labels) < 2:
+    @staticmethod
+    def _keep(kept: dict[str, Any], column: IdColumn | Cross) -> None:
+        if column.name in kept:
             raise ValueError(
-                "crosses must be tuples of two or more columns, such as "
-                f"[('education', 'occupation')]; got {labels!r}"
+                f"two encoded columns would have the name {column.name!r}; rename a "
+                "column, or leave a cross out that is given twice"
             )
-        parts = tuple(
-            self._cross_part(table, label, weights)
-            for label in resolve_columns(table, labels, "crosses")
-        )
-        return Cross.fit(
-            parts,
-            [part.encode(table[part.label]) for part in parts],
-            weights,
-            min_frequency=self.min_frequency,
-            n_buckets=self.n_cross_buckets,
-        )
+        kept[column.name] = column
 
-    def _cross_part(
-        self, table: pd.DataFrame, label: Hashable, weights: Any
-    ) -> IdColumn:
-        """Find or make the ids by which a column takes part in crosses."""
-        kind = self.column_kinds_[label]
-        if kind not in ("category", "number"):
-            raise ValueError(
-                f"crosses names column {label!r}, which is of kind {kind}; only "
-                "categories and numbers can be crossed"
-            )
-        if kind == "number" and f"{label} (exact)" not in self.id_columns_:
-            few = table[label].nunique() <= _MAX_CROSSED_VALUES
-            return self._fit_id(table, label, "exact" if few else "decile", weights)
-        return self.id_columns_[f"{label} (exact)" if kind == "number" else str(label)]
+    def _fit_id(self, values: pd.Series, part: str, weights: Any) -> IdColumn:
+        return IdColumn.fit(values, part, weights, min_frequency=self.min_frequency)
 
     def transform(self, X: Any) -> TableTensors:
         """Encode a table.
@@ -372,16 +357,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             )
         if sparse.issparse(table):
             table = pd.DataFrame(table.toarray())
-        table = parse_dates(
-            table.set_axis(self._labels, axis=1), self._of_kind("datetime")
-        )
+        table = table.set_axis(self._labels, axis=1)
+        columns = read_columns(table, self.column_kinds_)
         numbers = np.empty((len(table), len(self.numbers_)), dtype=np.float32)
-        for j, (label, number) in enumerate(
-            zip(self._number_labels(), self.numbers_.values(), strict=True)
+        for j, (number, (_, values)) in enumerate(
+            zip(self.numbers_.values(), self._smooth_values(columns), strict=True)
         ):
-            numbers[:, j] = number.transform(self._read_number(table, label))
+            numbers[:, j] = number.transform(values)
         ids = np.empty((len(table), len(self.id_offsets_) - 1), dtype=np.int32)
-        for j, codes in enumerate(self._encode_ids(table)):
+        for j, codes in enumerate(self._encode_ids(columns)):
             ids[:, j] = codes
             ids[:, j] += self.id_offsets_[j]
         return TableTensors(
@@ -390,13 +374,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             self._sparse.transform(table),
         )
 
-    def _encode_ids(self, table: pd.DataFrame) -> Iterator[np.ndarray]:
+    def _encode_ids(self, columns: dict[Hashable, pd.Series]) -> Iterator[np.ndarray]:
         """Yield the ids of each id column and cross, counted from 0 in each."""
         encoded: dict[str, np.ndarray] = {}
 
         def encode(column: IdColumn) -> np.ndarray:
             if column.name not in encoded:
-                encoded[column.name] = column.encode(table[column.label])
+                encoded[column.name] = column.encode(columns[column.label])
             return encoded[column.name]
 
         for column in self.id_columns_.values():

@@ -14,8 +14,8 @@ from sklearn_memgen.tables.vocabulary import Vocabulary
 
 __all__ = ["CALENDAR", "IdColumn"]
 
-#: Parts of a date that are ids.
-CALENDAR = ("month", "day", "weekday", "hour")
+#: Parts of a date that are ids, and what pandas calls them.
+CALENDAR = {"month": "month", "day": "day", "weekday": "day_of_week", "hour": "hour"}
 _N_DECILES = 10
 
 
@@ -103,11 +103,11 @@ class IdColumn:
 
 
 def _read(values: pd.Series, part: str, edges: np.ndarray) -> pd.Series | np.ndarray:
-    """Take the part of a column that is looked up; dates come as datetimes."""
+    """Take the part that is looked up of a column as `read_columns` returns it."""
     if part == "category":
         return values
     if part in CALENDAR:
-        return getattr(values.dt, part)
+        return getattr(values.dt, CALENDAR[part])
     floats = to_floats(values)
     if part == "exact":
         return floats

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
 
-from sklearn_memgen.tables.columns import resolve_columns, to_floats
 from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.numbers import weighted_quantiles
 from sklearn_memgen.tables.vocabulary import count_classes
@@ -31,9 +30,8 @@ _EVIDENCE = [
 
 
 def choose_memorized(
-    table: pd.DataFrame,
-    labels: list[Hashable],
-    memorize: str | Iterable[Hashable],
+    columns: dict[Hashable, pd.Series],
+    memorize: str | list[Hashable],
     y: np.ndarray | None,
     weights: np.ndarray | None,
     *,
@@ -45,11 +43,9 @@ def choose_memorized(
 
     Parameters
     ----------
-    table : DataFrame of shape (n_rows, n_columns)
-        The table.
-    labels : list
-        Its numeric columns.
-    memorize : {"auto", "none", "exact"} or iterable of columns
+    columns : dict of Series of shape (n_rows,)
+        The numeric columns, float64.
+    memorize : {"auto", "none", "exact"} or list of column labels
         See `TableEncoder`.
     y : ndarray of shape (n_rows,) or None
         Class indices; without them "auto" chooses nothing.
@@ -65,31 +61,26 @@ def choose_memorized(
 
     Returns
     -------
-    columns : dict of str to IdColumn
+    chosen : dict of str to IdColumn
         The chosen columns by name.
     evidence : DataFrame
         A row per column with values that repeat; see `TableEncoder.memorized_`.
     """
-    if not isinstance(memorize, str):
-        memorize = resolve_columns(table, memorize, "memorize")
-        if strange := [label for label in memorize if label not in labels]:
-            raise ValueError(
-                f"memorize names columns {strange!r}, which are no numbers"
-            )
+    named = [] if isinstance(memorize, str) else memorize
+    if strange := [label for label in named if label not in columns]:
+        raise ValueError(f"memorize names columns {strange}, which are no numbers")
     chosen, evidence = {}, []
-    for label in labels if memorize != "none" else []:
-        column = IdColumn.fit(
-            table[label], "exact", weights, min_frequency=min_frequency
-        )
+    for label, values in columns.items() if memorize != "none" else []:
+        column = IdColumn.fit(values, "exact", weights, min_frequency=min_frequency)
         n_values = len(column.vocabulary.keys)
         if n_values < 2:
             continue
         row = {"column": label, "n_values": n_values, "memorized": False}
         if memorize == "auto" and y is not None and n_values > n_bins:
-            ids = column.encode(table[label])
-            row |= weigh_exact_values(to_floats(table[label]), ids, y, weights, rng)
+            ids = column.encode(values)
+            row |= weigh_exact_values(values.to_numpy(), ids, y, weights, rng)
         elif memorize != "auto":
-            row["memorized"] = memorize == "exact" or label in memorize
+            row["memorized"] = memorize == "exact" or label in named
         evidence.append(row)
         if row["memorized"]:
             chosen[column.name] = column

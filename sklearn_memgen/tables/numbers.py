@@ -16,8 +16,20 @@ _LIMIT = 1e6
 def weighted_quantiles(
     values: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None
 ) -> np.ndarray:
-    """Compute quantiles in which a row of weight 2 counts as two rows."""
-    return np.quantile(values, probabilities, weights=weights, method="inverted_cdf")
+    """Compute quantiles in which a row of weight 2 counts as two rows.
+
+    A quantile is the smallest value at or below which lies the given share of the
+    rows. `numpy.quantile` defines it likewise, but breaks ties otherwise with weights
+    than without.
+    """
+    if len(values) == 0:
+        return values
+    if weights is None:
+        values, ranks = np.sort(values), np.arange(1.0, len(values) + 1)
+    else:
+        order = np.argsort(values)
+        values, ranks = values[order], np.cumsum(weights[order])
+    return values[np.searchsorted(ranks, probabilities * ranks[-1])]
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,9 @@ class SmoothNumber:
         if not edges[0] < edges[-1]:
             return cls(float(center), 1.0, no_bins, has_missing)
         with np.errstate(over="ignore"):
-            candidates = (upper - lower, values.std(), abs(edges).max(), 1.0)
+            mean = np.average(values, weights=weights)
+            deviation = np.sqrt(np.average((values - mean) ** 2, weights=weights))
+            candidates = (upper - lower, deviation, abs(edges).max(), 1.0)
         scale = next(c for c in candidates if np.isfinite(c) and c > 0)
         if n_bins == 0:
             edges = no_bins

@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from sklearn.preprocessing import MaxAbsScaler
 
+from sklearn_memgen.tables.columns import to_floats
 from sklearn_memgen.tables.tensors import CSRParts
 from sklearn_memgen.tables.text import TextHasher
 
@@ -62,7 +63,8 @@ class SparseColumns:
     def transform(self, matrix: Any) -> CSRParts:
         """Scale a sparse matrix, or a frame of the same columns."""
         if not sparse.issparse(matrix):
-            matrix = sparse.csr_matrix(matrix.to_numpy(np.float32))
+            columns = [to_floats(column) for _, column in matrix.items()]
+            matrix = sparse.csr_matrix(np.column_stack(columns), dtype=np.float32)
         if not np.isfinite(matrix.data).all():
             warnings.warn(
                 "X holds NaN or infinity, which were not there in fit; they are taken "

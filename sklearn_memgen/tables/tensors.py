@@ -33,15 +33,16 @@ class CSRParts:
         return len(self.indptr) - 1
 
     def __getitem__(self, rows: Tensor | slice) -> CSRParts:
-        if isinstance(rows, slice):
+        if isinstance(rows, slice) and rows.step in (None, 1):
             start, stop, _ = rows.indices(len(self))
-            indptr = self.indptr[start : stop + 1]
+            indptr = self.indptr[start : max(start, stop) + 1]
             span = slice(int(indptr[0]), int(indptr[-1]))
             return CSRParts(indptr - indptr[0], self.indices[span], self.values[span])
-        rows = rows.to("cpu")
+        if not isinstance(rows, slice):
+            rows = rows.to("cpu")
         starts = self.indptr[:-1][rows]
         lengths = self.indptr[1:][rows] - starts
-        indptr = torch.zeros(len(rows) + 1, dtype=torch.int64)
+        indptr = torch.zeros(len(starts) + 1, dtype=torch.int64)
         torch.cumsum(lengths, 0, out=indptr[1:])
         # The k-th stored value of the result lies `k - indptr[row]` behind the start
         # of its row in the source.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,16 +22,23 @@ def _factorize(values: pd.Series | np.ndarray) -> tuple[np.ndarray, pd.Index]:
     """Number the distinct values; missing ones get -1."""
     try:
         codes, uniques = pd.factorize(values)
-    except TypeError:
+    except (TypeError, NotImplementedError):
         # A list or a dict, say, among the values of one row: a value as unknown as
         # any other, and no reason to fail for the rest.
-        known = [isinstance(value, Hashable) for value in values]
-        codes, uniques = pd.factorize(pd.Series(values).where(known, _Unhashable))
+        codes, uniques = pd.factorize(pd.Series(values).astype(object).map(_as_key))
     return codes, pd.Index(uniques)
 
 
-class _Unhashable:
-    """Stands for a value that cannot be a key."""
+#: Stands for a value that cannot be a key.
+_UNHASHABLE = object()
+
+
+def _as_key(value: Any) -> Hashable:
+    try:
+        hash(value)
+    except TypeError:
+        return _UNHASHABLE
+    return value
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Vocabulary:
         codes, uniques = _factorize(values)
         # Shifting by one gives the missing values, code -1, a place in the counts.
         counts = np.bincount(codes + 1, weights, minlength=len(uniques) + 1)
+        counts = counts.astype(np.float64)
         n_missing, counts = counts[0], counts[1:]
         frequent = np.flatnonzero(counts >= min_frequency)
         frequent = frequent[np.argsort(-counts[frequent], kind="stable")]

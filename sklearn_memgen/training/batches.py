@@ -110,7 +110,7 @@ class ResidentDataset(Dataset):
     y : Tensor of shape (n_rows,), default=None
         Class indices.
     weight : Tensor of shape (n_rows,), default=None
-        Sample weights, of mean 1.
+        Sample weights.
     """
 
     X: Rows
@@ -133,6 +133,10 @@ class ResidentDataset(Dataset):
             None if self.y is None else self.y[rows],
             None if self.weight is None else self.weight[rows],
         )
+
+    def weighted(self, factor: Tensor | float) -> ResidentDataset:
+        """Return the dataset with all weights multiplied."""
+        return ResidentDataset(self.X, self.y, self.weight * factor)
 
     def batch(self, rows: slice, numbers: Tensor | slice | None = None) -> Batch:
         """Return some rows as a batch; `numbers` are theirs in a larger dataset."""

@@ -222,7 +222,7 @@ class ResidentNet(NeuralNetClassifier):
         )
 
     def _run_quietly(self, iterator: Iterable[Batch], training: bool) -> float:
-        """Pass over the batches with no callback and one synchronization, at the end."""
+        """Pass over the batches without callbacks, and synchronize once, at the end."""
         self._set_training(training)
         total = torch.zeros((), device=self.device, dtype=torch.float64)
         optimizers = [getattr(self, f"{name}_") for name in self._optimizers]
@@ -303,9 +303,9 @@ class ResidentNet(NeuralNetClassifier):
     def _raise_diverged(self, loss: float, prefix: str) -> None:
         what = "training" if prefix == "train" else "validation"
         raise FloatingPointError(
-            f"the {what} loss became {loss} in epoch {len(self.history)}, at a learning "
-            f"rate of {self._rates[0][1]:g}. Most likely the learning rate is too high; "
-            "lower it, or limit the gradients by clip_norm=1.0."
+            f"the {what} loss became {loss} in epoch {len(self.history)}, at "
+            f"learning_rate={self._rates[0][1]:g}. Most likely the learning rate is too "
+            "high: lower it, or limit the gradients by clip_norm=1.0."
         )
 
     # The same steps, for callbacks that look at batches
