@@ -49,7 +49,7 @@ def make_grids(quick: bool) -> dict[str, dict[str, list]]:
 
     The learning rate of the wide part says how readily it memorizes.
     """
-    rates = [10.0] if quick else [0.1, 1.0, 10.0]
+    rates = [10.0] if quick else [0.1, 10.0, 30.0]
     wide = {"model__crosses": [CROSSES], "model__wide_learning_rate": rates}
     return {
         "wide only": {"model__hidden_layer_sizes": [()], **wide},
@@ -299,7 +299,7 @@ def read_table(path: Path, target: str) -> tuple[pd.DataFrame, pd.Series]:
     y = frame.loc[known, target]
     if not pd.api.types.is_numeric_dtype(y):
         y = y.astype(str)
-    elif (y % 1 == 0).all():
+    elif pd.api.types.is_float_dtype(y) and (y % 1 == 0).all():
         y = y.astype("int64")  # pandas reads integers beside missing ones as floats
     check_target(y, target)
     alone = y.map(y.value_counts()) == 1

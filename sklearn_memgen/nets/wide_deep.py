@@ -37,7 +37,8 @@ class WidePart(nn.Module):
     ) -> None:
         super().__init__()
         self.numbers = NumberInput([()] * len(missing), missing, bins=False)
-        self.linear = nn.Linear(self.numbers.n_outputs, n_outputs)
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+        self.slopes = nn.Parameter(torch.zeros(self.numbers.n_outputs, n_outputs))
         self.ids = _weights(n_ids, n_outputs)
         self.bag = _weights(n_sparse_features, n_outputs)
 
@@ -50,7 +51,7 @@ class WidePart(nn.Module):
         offsets: Tensor | None = None,
     ) -> Tensor:
         """Return the logits, shape (batch, n_outputs); see `WideDeep.forward`."""
-        logits = self.linear(self.numbers(numbers))
+        logits = self.numbers(numbers) @ self.slopes + self.bias
         if self.ids is not None:
             logits = logits + self.ids(ids)
         if self.bag is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from sklearn_memgen.tables.columns import resolve_columns
 from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.vocabulary import UNKNOWN, Vocabulary
 
@@ -169,7 +170,8 @@ def _hashed(keys: np.ndarray, n_buckets: int) -> np.ndarray:
 
 
 def fit_cross(
-    labels: list[Hashable],
+    table: pd.DataFrame,
+    given: tuple[Hashable, ...],
     columns: dict[Hashable, pd.Series],
     kinds: pd.Series,
     id_columns: dict[str, IdColumn],
@@ -182,7 +184,9 @@ def fit_cross(
 
     Parameters
     ----------
-    labels : list
+    table : DataFrame of shape (n_rows, n_columns)
+        The table.
+    given : tuple of column names or positions
         The columns to cross.
     columns : dict of Series of shape (n_rows,)
         All columns, as `read_columns` returns them.
@@ -205,12 +209,14 @@ def fit_cross(
     Raises
     ------
     ValueError
-        If `labels` are not two or more different columns, categories or numbers.
+        If these are not two or more different columns, categories or numbers.
     """
-    if not isinstance(labels, list) or len(set(labels)) < max(2, len(labels)):
+    is_sequence = isinstance(given, (tuple, list))
+    labels = resolve_columns(table, given, "crosses") if is_sequence else []
+    if len(set(labels)) < max(2, len(labels)):
         raise ValueError(
             "crosses must be tuples of two or more different columns, such as "
-            f"[('education', 'occupation')]; got {labels!r}"
+            f"[('education', 'occupation')]; got {given!r}"
         )
 
     def part_of(label: Hashable) -> IdColumn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import chain
 from numbers import Integral, Real
 from typing import Any
 
@@ -230,23 +231,22 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         else:
             self._labels = table.columns
             self._fit_columns(table, y, weights)
-        columns = [*self.id_columns_.values(), *self.crosses_.values()]
-        sizes = [len(column) for column in columns]
-        self.id_offsets_ = np.cumsum([0, *sizes], dtype=np.int64)
-        self.id_counts_ = np.concatenate([np.empty(0), *(c.counts for c in columns)])
+        counts = [column.counts for column in self._encoded_columns()]
+        self.id_offsets_ = np.cumsum([0, *map(len, counts)], dtype=np.int64)
+        self.id_counts_ = np.concatenate([np.empty(0), *counts])
         self.n_sparse_features_ = self._sparse.n_features
         return self
 
     def _fit_sparse(self, table: sparse.csr_matrix) -> None:
-        for parameter in (*KIND_PARAMETERS.values(), "crosses"):
+        for parameter in (*KIND_PARAMETERS.values(), "memorize", "crosses"):
             value = getattr(self, parameter)
-            if value is not None and len(value):
+            if value is not None and not isinstance(value, str) and len(value):
                 raise ValueError(
                     f"{parameter}={value!r} needs a table of columns, but X is a "
                     "sparse matrix"
                 )
         self.column_kinds_, self.memorized_ = pd.Series(dtype=object), pd.DataFrame()
-        self._sparse = SparseColumns.fit(table)
+        self._sparse: SparseColumns | TextColumns = SparseColumns.fit(table)
 
     def _fit_columns(
         self, table: pd.DataFrame, y: np.ndarray | None, weights: np.ndarray | None
@@ -280,11 +280,13 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         parts = [(label, "category") for label in self._of_kind("category")]
         parts += [(label, p) for label in self._of_kind("datetime") for p in CALENDAR]
         for label, part in parts:
-            self._keep(self.id_columns_, self._fit_id(columns[label], part, weights))
+            column = IdColumn.fit(
+                columns[label], part, weights, min_frequency=self.min_frequency
+            )
+            self._keep(self.id_columns_, column)
         for labels in self.crosses:
-            if isinstance(labels, (tuple, list)):
-                labels = resolve_columns(table, labels, "crosses")
             cross = fit_cross(
+                table,
                 labels,
                 columns,
                 self.column_kinds_,
@@ -300,6 +302,10 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def _of_kind(self, kind: str) -> list[Hashable]:
         return self.column_kinds_.index[self.column_kinds_ == kind].tolist()
+
+    def _encoded_columns(self) -> Iterator[IdColumn | Cross]:
+        """Return what has ids, in the order of output."""
+        return chain(self.id_columns_.values(), self.crosses_.values())
 
     def _smooth_values(
         self, columns: dict[Hashable, pd.Series]
@@ -318,9 +324,6 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
                 "column, or leave a cross out that is given twice"
             )
         kept[column.name] = column
-
-    def _fit_id(self, values: pd.Series, part: str, weights: Any) -> IdColumn:
-        return IdColumn.fit(values, part, weights, min_frequency=self.min_frequency)
 
     def transform(self, X: Any) -> TableTensors:
         """Encode a table.
@@ -350,20 +353,15 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         table = as_table(X)
         validate_data(self, X, skip_check_array=True, reset=False)
         if self._labels is None:
-            n_rows = table.shape[0]
-            ids = torch.empty(n_rows, 0, dtype=torch.int32)
-            return TableTensors(
-                torch.empty(n_rows, 0), ids, self._sparse.transform(table)
-            )
+            nothing = torch.empty(table.shape[0], 0)
+            return TableTensors(nothing, nothing.int(), self._sparse.transform(table))
         if sparse.issparse(table):
             table = pd.DataFrame(table.toarray())
         table = table.set_axis(self._labels, axis=1)
         columns = read_columns(table, self.column_kinds_)
         numbers = np.empty((len(table), len(self.numbers_)), dtype=np.float32)
-        for j, (number, (_, values)) in enumerate(
-            zip(self.numbers_.values(), self._smooth_values(columns), strict=True)
-        ):
-            numbers[:, j] = number.transform(values)
+        for j, (label, values) in enumerate(self._smooth_values(columns)):
+            numbers[:, j] = self.numbers_[str(label)].transform(values)
         ids = np.empty((len(table), len(self.id_offsets_) - 1), dtype=np.int32)
         for j, codes in enumerate(self._encode_ids(columns)):
             ids[:, j] = codes
@@ -414,8 +412,7 @@ class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
             Such as "education=Bachelors & occupation=Sales".
         """
         check_is_fitted(self)
-        columns = [*self.id_columns_.values(), *self.crosses_.values()]
-        words = [word for column in columns for word in column.words()]
+        words = [word for column in self._encoded_columns() for word in column.words()]
         return np.array(words + self._sparse.words(), dtype=object)
 
     def inverse(self, ids: Any) -> np.ndarray:

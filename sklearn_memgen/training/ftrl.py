@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softshrink
 from torch.optim import Optimizer
 
 __all__ = ["FTRL"]
@@ -123,9 +124,10 @@ class FTRL(Optimizer):
     def _begin(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         state["n"] = torch.zeros_like(parameter)
-        # Solved for z, the closed form of w at n = 0.
+        # The state holds -z of the formula, which saves a sign at every step. It begins
+        # at the value that yields the weights, by the closed form at n = 0.
         scale = group["beta"] / group["lr"] + group["l2"]
-        state["z"] = -(parameter * scale + parameter.sign() * group["l1"])
+        state["z"] = parameter * scale + parameter.sign() * group["l1"]
 
     @staticmethod
     def _update(
@@ -135,10 +137,7 @@ class FTRL(Optimizer):
         root = n.sqrt()
         n.addcmul_(gradient, gradient)
         new_root = n.sqrt()
-        # z += g - sigma * w with sigma = (new_root - root) / lr
-        z.add_(gradient).addcmul_(root.sub_(new_root), w, value=1 / group["lr"])
+        # -z -= g - sigma * w, with sigma = (new_root - root) / lr
+        z.sub_(gradient).addcmul_(new_root - root, w, value=1 / group["lr"])
         scale = new_root.add_(group["beta"]).div_(group["lr"]).add_(group["l2"])
-        shrunk = (
-            z if group["l1"] == 0 else torch.nn.functional.softshrink(z, group["l1"])
-        )
-        torch.div(shrunk, scale, out=w).neg_()
+        torch.div(z if group["l1"] == 0 else softshrink(z, group["l1"]), scale, out=w)

@@ -152,6 +152,10 @@ class ResidentNet(NeuralNetClassifier):
 
     # Training
 
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> ResidentNet:
+        """Initialize and train; `y` is part of a `ResidentDataset`."""
+        return super().fit(X, y, **fit_params)
+
     def fit_loop(
         self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> ResidentNet:
@@ -201,11 +205,12 @@ class ResidentNet(NeuralNetClassifier):
         self._n_batches = len(iterator)
         if self._wants_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            batches = self.history[-1, "batches", :]
-            sizes = [b[f"{prefix}_batch_size"] for b in batches]
-            losses = [b[f"{prefix}_loss"] for b in batches]
-            total = sum(n * x for n, x in zip(sizes, losses, strict=True))
-            loss = total / sum(sizes)
+            seen = [
+                (batch[f"{prefix}_batch_size"], batch[f"{prefix}_loss"])
+                for batch in self.history[-1]["batches"]
+                if f"{prefix}_loss" in batch
+            ]
+            loss = sum(n * x for n, x in seen) / sum(n for n, _ in seen)
         else:
             loss = self._run_quietly(iterator, training)
         self.history.record(f"{prefix}_loss", loss)

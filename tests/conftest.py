@@ -1,0 +1,47 @@
+"""Data that many tests share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+def make_mixed_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    """Draw a table of many dtypes with missing values, and labels that it predicts."""
+    rng = np.random.default_rng(seed)
+    number = rng.normal(size=n_rows)
+    level = rng.integers(0, 5, n_rows)
+    frame = pd.DataFrame(
+        {
+            "number": np.where(rng.random(n_rows) < 0.1, np.nan, number),
+            "count": rng.poisson(3, n_rows),
+            "flag": rng.random(n_rows) < 0.5,
+            "nullable": pd.array(rng.integers(0, 9, n_rows), dtype="Int64"),
+            "city": np.array(["Rome", "Oslo", "Lima", "Kyiv", "Bern"])[level],
+            "grade": pd.Categorical(np.array(list("abc"))[level % 3]),
+            "day": pd.Timestamp("2024-01-01")
+            + pd.to_timedelta(rng.integers(0, 300, n_rows), unit="D"),
+        }
+    )
+    frame.loc[rng.random(n_rows) < 0.1, "city"] = None
+    frame.loc[rng.random(n_rows) < 0.1, "nullable"] = pd.NA
+    positive = number + (level == 2) + 0.3 * rng.normal(size=n_rows) > 0.2
+    y = pd.Series(np.where(positive, "yes", "no"), name="answer")
+    return frame, y
+
+
+@pytest.fixture
+def mixed_table() -> tuple[pd.DataFrame, pd.Series]:
+    """A mixed table of 400 rows and its labels."""
+    return make_mixed_table(400)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real tables; tests that need it skip without it."""
+    folder = os.environ.get("SKLEARN_MEMGEN_DATA")
+    if folder is None or not Path(folder).is_dir():
+        pytest.skip("SKLEARN_MEMGEN_DATA names no folder of real tables")
+    return Path(folder)

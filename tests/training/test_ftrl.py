@@ -1,0 +1,91 @@
+"""FTRL-Proximal against a plain reference, coordinate by coordinate."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn_memgen.training import FTRL
+
+
+def reference(gradients, lr, l1, l2, beta):
+    """Algorithm 1 of McMahan et al. (2013), for one coordinate."""
+    n = z = w = 0.0
+    for g in gradients:
+        sigma = (math.sqrt(n + g * g) - math.sqrt(n)) / lr
+        z += g - sigma * w
+        n += g * g
+        if abs(z) <= l1:
+            w = 0.0
+        else:
+            w = -(z - math.copysign(l1, z)) / ((beta + math.sqrt(n)) / lr + l2)
+    return w
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.7])
+@pytest.mark.parametrize("l2", [0.0, 0.5])
+def test_equals_the_reference(l1, l2):
+    gradients = np.random.default_rng(0).normal(size=(20, 7))
+    weights = torch.nn.Parameter(torch.zeros(7, dtype=torch.float64))
+    optimizer = FTRL([weights], lr=0.3, l1=l1, l2=l2, beta=0.5)
+    for g in gradients:
+        weights.grad = torch.from_numpy(g)
+        optimizer.step()
+    expected = [reference(column, 0.3, l1, l2, 0.5) for column in gradients.T]
+    np.testing.assert_allclose(weights.detach(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.2])
+def test_sparse_gradients_equal_dense_ones(l1):
+    """Duplicate rows in a batch included; rows that are not touched do not move."""
+    rng = np.random.default_rng(0)
+    tables = [torch.nn.Parameter(torch.zeros(9, 3)) for _ in range(2)]
+    optimizers = [FTRL([table], lr=0.5, l1=l1) for table in tables]
+    for _ in range(10):
+        ids = torch.from_numpy(rng.integers(0, 8, 6))
+        targets = torch.from_numpy(rng.normal(size=(6, 3))).float()
+        for table, optimizer, sparse in zip(
+            tables, optimizers, (False, True), strict=True
+        ):
+            optimizer.zero_grad()
+            rows = torch.nn.functional.embedding(ids, table, sparse=sparse)
+            (rows - targets).square().sum().backward()
+            assert table.grad.is_sparse is sparse
+            optimizer.step()
+    torch.testing.assert_close(tables[0], tables[1])
+    assert (tables[1][8] == 0).all()
+    assert (tables[1][:8] != 0).any()
+
+
+def test_l1_gives_exact_zeros():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(500, 20, generator=generator)
+    y = (X[:, 0] > 0).float()
+    weights = torch.nn.Parameter(torch.zeros(20))
+    optimizer = FTRL([weights], lr=0.5, l1=200.0)
+    for _ in range(20):
+        optimizer.zero_grad()
+        logits = X @ weights
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, y).backward()
+        weights.grad *= len(X)
+        optimizer.step()
+    assert weights[0] > 1
+    assert (weights[1:] == 0).sum() > 10
+
+
+def test_starts_from_weights_that_are_not_zero():
+    """A step of gradient zero leaves weights where they were."""
+    start = torch.tensor([0.5, -2.0, 0.0])
+    weights = torch.nn.Parameter(start.clone())
+    optimizer = FTRL([weights], lr=0.2, l1=0.3, l2=0.1)
+    weights.grad = torch.zeros(3)
+    optimizer.step()
+    torch.testing.assert_close(weights.detach(), start)
+
+
+@pytest.mark.parametrize("name", ["l1", "l2", "beta"])
+def test_negative_parameters_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must not be negative; got -1"):
+        FTRL([torch.nn.Parameter(torch.zeros(1))], **{name: -1.0})
+    with pytest.raises(ValueError, match="lr must be positive; got 0"):
+        FTRL([torch.nn.Parameter(torch.zeros(1))], lr=0.0)
