@@ -44,7 +44,10 @@ __all__ = ["TableEncoder"]
 _MAX_TOTAL_BINS = 1536
 
 
-class TableEncoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+# `set_output` and its global setting are switched off: there is no array to wrap.
+class TableEncoder(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Encode a table of mixed columns as tensors, smoothly and exactly.
 
     Numbers go in smoothly, by a robust scale and piecewise-linear bins, and, where it

@@ -1,0 +1,165 @@
+"""Which numbers are remembered exactly."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_memgen.tables.memorize import choose_memorized, weigh_exact_values
+from sklearn_memgen.tables.vocabulary import Vocabulary
+
+
+def choose(columns, memorize="auto", y=None, weights=None, seed=0, **params):
+    params = {"n_bins": 48, "min_frequency": 2} | params
+    series = {name: pd.Series(values, name=name) for name, values in columns.items()}
+    rng = np.random.RandomState(seed)
+    return choose_memorized(series, memorize, y, weights, rng=rng, **params)
+
+
+def spikes(n_rows=4000, seed=0):
+    """Amounts of which some exact values decide the class, as capital gains do."""
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 400, n_rows).astype(float)
+    rule = rng.integers(0, 2, 400)
+    return values, rule[values.astype(int)]
+
+
+def smooth(n_rows=4000, seed=0):
+    """Whole numbers of which only the size matters."""
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 400, n_rows).astype(float)
+    return values, (values + rng.normal(0, 60, n_rows) > 200).astype(int)
+
+
+def nearly_unique(n_rows=4000, seed=0):
+    """Values that occur about twice each."""
+    rng = np.random.default_rng(seed)
+    values = rng.permutation(np.repeat(np.arange(n_rows / 2), 2))
+    return values, rng.integers(0, 2, n_rows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spikes_are_memorized(seed):
+    values, y = spikes(seed=seed)
+    chosen, evidence = choose({"amount": values}, y=y, seed=seed)
+    assert list(chosen) == ["amount (exact)"]
+    row = evidence.iloc[0]
+    assert row["memorized"] and row["loss_exact"] < row["loss_bins"]
+    assert row["gain"] == pytest.approx(row["loss_bins"] - row["loss_exact"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("draw", [smooth, nearly_unique])
+def test_no_memory_where_there_is_nothing_exact_to_learn(draw, seed):
+    values, y = draw(seed=seed)
+    chosen, evidence = choose({"amount": values}, y=y, seed=seed)
+    assert not chosen
+    assert not evidence["memorized"].any() and evidence["gain"].notna().all()
+
+
+def test_few_values_are_left_to_their_bins():
+    """Each has a bin edge of its own already, so nothing is tested."""
+    values = np.tile(np.arange(40.0), 50)
+    chosen, evidence = choose({"amount": values}, y=values.astype(int) % 2)
+    assert not chosen and evidence["gain"].isna().all()
+    values, y = spikes()
+    chosen, _ = choose({"amount": values}, y=y, n_bins=400)
+    assert not chosen
+
+
+def test_none_exact_and_named():
+    columns = {"a": [1.0, 1, 2, 2], "b": [1.0, 1, 2, 2], "unique": [1.0, 2, 3, 4]}
+    chosen, evidence = choose(columns, "none")
+    assert not chosen and evidence.empty
+    chosen, evidence = choose(columns, "exact")
+    assert list(chosen) == ["a (exact)", "b (exact)"]
+    assert evidence["n_values"].tolist() == [2, 2]
+    chosen, evidence = choose(columns, ["b"])
+    assert list(chosen) == ["b (exact)"]
+    assert evidence["memorized"].tolist() == [False, True]
+
+
+def test_names_that_are_no_numbers():
+    with pytest.raises(ValueError, match=r"memorize names columns \['city'\]"):
+        choose({"a": [1.0, 2]}, ["city"])
+
+
+def test_without_labels_nothing_is_tested():
+    values, _ = spikes()
+    chosen, evidence = choose({"amount": values})
+    assert not chosen and evidence["gain"].isna().all()
+
+
+def test_min_frequency_decides_what_repeats():
+    columns = {"a": [1.0, 1, 2, 2, 2, 3, 3, 3]}
+    _, evidence = choose(columns, "exact", min_frequency=3)
+    assert evidence["n_values"].tolist() == [2]
+    chosen, _ = choose(columns, "exact", min_frequency=4)
+    assert not chosen
+
+
+@pytest.mark.parametrize("draw", [spikes, smooth, nearly_unique])
+def test_weights_decide_as_repeated_rows_do(draw):
+    """The test may draw other folds for them, but comes to the same decision."""
+    values, y = draw()
+    weights = np.random.default_rng(0).integers(1, 3, len(y))
+    weighted, _ = choose({"a": values}, y=y, weights=weights.astype(float))
+    scaled, _ = choose({"a": values}, y=y)
+    assert list(weighted) == list(scaled) == (["a (exact)"] if draw is spikes else [])
+
+
+def test_weights_scale_the_evidence():
+    """Rows of weight 2 in the same folds: the same frequencies, up to the prior."""
+    values, y = spikes()
+    ids = Vocabulary.fit(values).encode(values)
+    plain = weigh_exact_values(values, ids, y, None, np.random.RandomState(0))
+    ones = weigh_exact_values(values, ids, y, np.ones(len(y)), np.random.RandomState(0))
+    assert ones == pytest.approx(plain)
+    twos = weigh_exact_values(
+        values, ids, y, np.full(len(y), 2.0), np.random.RandomState(0)
+    )
+    assert twos["loss_exact"] < plain["loss_exact"]  # the prior weighs half as much
+
+
+def test_missing_values_are_a_value():
+    """Missing values that decide the class are seen by both sides of the test."""
+    values, y = spikes()
+    values[::3], y[::3] = np.nan, 1
+    ids = Vocabulary.fit(values).encode(values)
+    evidence = weigh_exact_values(values, ids, y, None, np.random.RandomState(0))
+    assert evidence["memorized"] and np.isfinite(evidence["gain"])
+
+
+def test_nothing_but_missing_values_in_the_rows_looked_at():
+    values = np.full(50, np.nan)
+    ids, y = np.ones(50, dtype=np.int32), np.arange(50) % 2
+    evidence = weigh_exact_values(values, ids, y, None, np.random.RandomState(0))
+    assert not evidence["memorized"] and evidence["gain"] == 0
+
+
+def test_many_rows_are_sampled(monkeypatch):
+    """A large table is decided on a part of it, weights included."""
+    monkeypatch.setattr("sklearn_memgen.tables.memorize._MAX_ROWS", 3000)
+    values, y = spikes(6000)
+    assert choose({"a": values}, y=y, weights=np.ones(6000))[0]
+
+
+def test_random_state_draws_the_folds():
+    values, y = smooth()
+    first, again, other = (
+        choose({"a": values}, y=y, seed=seed)[1]["gain"].iloc[0] for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_adult(data_folder):
+    """What the table is known for: amounts decide, census weights do not."""
+    X = pd.read_parquet(data_folder / "tabular" / "adult.parquet")
+    y = pd.factorize(X.pop("target"))[0]
+    names = X.select_dtypes("number").columns
+    for seed in range(2):
+        chosen, evidence = choose(
+            {n: X[n].astype(float) for n in names}, y=y, seed=seed
+        )
+        assert {"capital-gain (exact)", "capital-loss (exact)"} <= set(chosen)
+        assert "fnlwgt (exact)" not in chosen
+        assert (evidence.set_index("column").loc[["capital-gain"], "gain"] > 0.01).all()
