@@ -38,7 +38,6 @@ from sklearn_memgen.training import (
     LogisticLoss,
     ResidentDataset,
     ResidentNet,
-    Rows,
     auto_batch_size,
     auto_max_epochs,
     resolve_device,
@@ -271,7 +270,7 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             LogisticLoss if criterion is None else partial(criterion, reduction="none")
         )
 
-    def _group_optimizers(self) -> dict[str, Callable[..., Optimizer]]:
+    def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
         """Return what makes the optimizers of a module's `optimizer_groups`."""
         return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
 
@@ -336,7 +335,7 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             if going_on:
                 net = self.net_.to(device)
             else:
-                net = self._make_net(encoder, training.X, n_classes, device)
+                net = self._make_net(encoder, training, n_classes, device)
             net.batch_size = auto_batch_size(self.batch_size, len(training))
             net.max_epochs = auto_max_epochs(
                 self.max_epochs, len(training), net.batch_size
@@ -407,7 +406,7 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             self._rng = check_random_state(self.random_state)
         with seeded(self._rng.randint(2**31), device):
             if first:
-                net = self._make_net(encoder, chunk.X, len(self.classes_), device)
+                net = self._make_net(encoder, chunk, len(self.classes_), device)
             else:
                 net = self.net_.to(device)
             net.batch_size = auto_batch_size(self.batch_size, len(chunk))
@@ -439,9 +438,13 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         return examples.take(kept), examples.take(held_out)
 
     def _make_net(
-        self, encoder: Any, rows: Rows, n_classes: int, device: torch.device
+        self,
+        encoder: Any,
+        training: ResidentDataset,
+        n_classes: int,
+        device: torch.device,
     ) -> ResidentNet:
-        inputs = rows[:1].inputs()
+        inputs = training.X[:1].inputs()
         n_features = inputs.shape[-1] if isinstance(inputs, torch.Tensor) else None
         net = ResidentNet(
             self._make_module(encoder, n_features, n_classes),
@@ -449,7 +452,9 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             optimizer=_OPTIMIZERS.get(self.optimizer, self.optimizer),
             optimizer__weight_decay=self.weight_decay,
             lr=self.learning_rate,
-            group_optimizers=self._group_optimizers(),
+            group_optimizers=self._group_optimizers(
+                auto_batch_size(self.batch_size, len(training))
+            ),
             clip_norm=self.clip_norm,
             precision=self.precision,
             classes=list(range(n_classes)),

@@ -86,8 +86,9 @@ class WideDeepClassifier(NetClassifier):
     wide_learning_rate : float, default=0.1
         Its learning rate.
     wide_l1, wide_l2 : float, default=0.0
-        Penalties on the wide weights, for "ftrl". With an L1 penalty weights of little
-        evidence are exactly zero.
+        Penalties on the wide weights, for "ftrl", in units of the summed loss: a
+        weight stays exactly zero while its rows together pull it by less than
+        `wide_l1`.
     optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
             default="adamw"
         Optimizer of all other parameters.
@@ -254,7 +255,12 @@ class WideDeepClassifier(NetClassifier):
         return TableEncoder(**params, random_state=self.random_state)
 
     def _make_module(self, encoder: Any, n_features: int, n_classes: int) -> Any:
-        if not self.wide and not len(self.hidden_layer_sizes):
+        sizes = self.hidden_layer_sizes
+        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+            raise ValueError(
+                f"hidden_layer_sizes must be positive integers; got {sizes!r}"
+            )
+        if not self.wide and not len(sizes):
             raise ValueError(
                 "wide=False together with hidden_layer_sizes=() leaves no model; set "
                 "wide=True for a wide-only model, or name hidden layers"
@@ -268,22 +274,27 @@ class WideDeepClassifier(NetClassifier):
             id_offsets=encoder.id_offsets_.tolist(),
             n_deep_id_columns=len(encoder.id_columns_),
             n_sparse_features=encoder.n_sparse_features_,
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            hidden_layer_sizes=tuple(sizes),
             embedding_dim=self.embedding_dim,
             dropout=self.dropout,
             wide=self.wide,
             unknown_rate=self.unknown_rate,
         )
 
-    def _group_optimizers(self) -> dict[str, Callable[..., Optimizer]]:
+    def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
         make = self.wide_optimizer
         if make == "ftrl":
+            # The loss is the mean over a batch; FTRL's constants are for its sum.
             make = partial(
-                FTRL, lr=self.wide_learning_rate, l1=self.wide_l1, l2=self.wide_l2
+                FTRL,
+                lr=self.wide_learning_rate,
+                l1=self.wide_l1 / batch_size,
+                l2=self.wide_l2 / batch_size,
+                beta=1 / batch_size,
             )
         elif make == "adagrad":
             make = partial(torch.optim.Adagrad, lr=self.wide_learning_rate)
-        return {**super()._group_optimizers(), "wide": make}
+        return {**super()._group_optimizers(batch_size), "wide": make}
 
     @property
     def wide_weights_(self) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def test_labels_in_a_series_of_any_dtype(dtype):
 def test_two_classes_by_one_logit_or_two(n_outputs):
     X, y = make_data()
     module = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, n_outputs))
-    model = make_model(module=module).fit(X, y)
+    model = make_model(module, learning_rate=0.02).fit(X, y)
     logits, probabilities = model.decision_function(X), model.predict_proba(X)
     assert logits.shape == (300,)
     np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-logits)), rtol=1e-5)

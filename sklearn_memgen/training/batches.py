@@ -220,15 +220,15 @@ class ResidentBatches:
     def __iter__(self) -> Iterator[Batch]:
         n_rows, size = len(self.dataset), self.batch_size
         block_size = size * max(1, _BLOCK_ROWS // size)
-        order = (
-            torch.randperm(n_rows).to(_device_of(self.dataset))
-            if self.shuffle
-            else None
-        )
+        home = _device_of(self.dataset)
+        order = torch.randperm(n_rows).to(home) if self.shuffle else None
         for start in range(0, n_rows, block_size):
             stop = min(start + block_size, n_rows)
             rows = slice(start, stop) if order is None else order[start:stop]
-            block = self.dataset.take(rows).to(self.device, non_blocking=True)
+            block = self.dataset.take(rows)
+            if home.type == "cpu" and self.device.type == "cuda":
+                # From pinned memory the copy runs beside the computation.
+                block = block.pin_memory().to(self.device, non_blocking=True)
             for begin in range(0, stop - start, size):
                 end = min(begin + size, stop - start)
                 numbers = (

@@ -240,7 +240,7 @@ class ResidentNet(NeuralNetClassifier):
                 loss, _ = self._loss(batch)
                 n = len(batch[1])
                 n_rows += n
-                total += loss.detach() * n
+                total.add_(loss.detach(), alpha=n)
                 if not training:
                     continue
                 for parameter in parameters:
@@ -380,11 +380,18 @@ class ResidentNet(NeuralNetClassifier):
         self.module_.to(device)
         self.criterion_.to(device)
         for name in self._optimizers:
-            for state in getattr(self, f"{name}_").state.values():
-                for key, value in state.items():
-                    # Adam keeps its step counters where they are.
-                    if isinstance(value, Tensor) and value.ndim:
-                        state[key] = value.to(device)
+            optimizer = getattr(self, f"{name}_")
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    state = optimizer.state[parameter]
+                    for key, value in state.items():
+                        # Step counters are scalars; only fused optimizers want them
+                        # beside the parameters.
+                        follows = isinstance(value, Tensor) and (
+                            value.ndim > 0 or group.get("fused")
+                        )
+                        if follows:
+                            state[key] = value.to(device)
         self.device = str(device)
         return self
 
