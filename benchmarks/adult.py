@@ -43,7 +43,10 @@ def main() -> None:
             "categories",
             lambda seed: LGBMClassifier(random_state=seed, verbose=-1),
         ),
-        "WideDeepClassifier": ("raw", lambda seed: WideDeepClassifier(random_state=seed)),
+        "WideDeepClassifier": (
+            "raw",
+            lambda seed: WideDeepClassifier(random_state=seed),
+        ),
     }
     # The first fit of a process also loads the rest of torch; that is told apart.
     started = time.perf_counter()

@@ -125,8 +125,20 @@ def main() -> None:
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, "
         f"{platform.processor() or platform.machine()}"
     )
-    header = ("module", "batch", "fit", "bare loop", "stock skorch", "fit/bare", "skorch/fit")
-    print(("{:>9}" + "{:>7}" + "{:>10}" + "{:>11}" + "{:>14}" + "{:>10}" + "{:>12}").format(*header))
+    header = (
+        "module",
+        "batch",
+        "fit",
+        "bare loop",
+        "stock skorch",
+        "fit/bare",
+        "skorch/fit",
+    )
+    print(
+        (
+            "{:>9}" + "{:>7}" + "{:>10}" + "{:>11}" + "{:>14}" + "{:>10}" + "{:>12}"
+        ).format(*header)
+    )
     for name in ("MLP", "WideDeep"):
         for batch_size in (256, 1024):
             common = {

@@ -65,8 +65,8 @@ ax = accuracy.plot.bar(color=colors, rot=0, width=0.75, figsize=(7, 3.6))
 for bars in ax.containers:
     ax.bar_label(bars, fmt="{:.2f}", padding=2, fontsize=8)
 ax.set(xlabel="kind of row", ylabel="accuracy on test rows", ylim=(0, 1.1))
-ax.set_title("Only a model with crosses knows the exceptions")
-ax.legend(frameon=False, ncols=3, loc="upper right")
+ax.set_title("Who knows the exceptions?", pad=28)
+ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 ax.spines[["top", "right"]].set_visible(False)
 plt.tight_layout()
 
@@ -75,25 +75,24 @@ plt.tight_layout()
 # ------------------
 #
 # The wide part can be read: a line for each value and each pair, with its weight on the
-# log-odds of class 1 and the number of training rows behind it. The largest weights are
-# pairs.
+# log-odds of class 1 and the number of training rows behind it.
 
 joint = models["wide & deep"]
 joint.wide_weights_.head(8)
 
 # %%
-# They are the exceptions. Of the hundred largest weights of pairs, and of all other
-# pairs, this share is made of exceptions:
+# They are the exceptions: as many pairs as there are exceptions, those of the largest
+# weights, and all other pairs have this share of exceptions among them.
 
+exceptions = X[parts == "exception"]
+words = set("cat_0=" + exceptions["cat_0"] + " & cat_1=" + exceptions["cat_1"])
 weights = joint.wide_weights_
 pairs = weights[weights["feature"].str.contains(" & cat_1=level_", regex=False)]
-exceptions = X[parts == "exception"]
-words = "cat_0=" + exceptions["cat_0"] + " & cat_1=" + exceptions["cat_1"]
-is_exception = pairs["feature"].isin(set(words))
+is_exception = pairs["feature"].isin(words)
 pd.Series(
     {
-        "largest hundred": is_exception[:100].mean(),
-        "all others": is_exception[100:].mean(),
+        f"the {len(words)} largest": is_exception[: len(words)].mean(),
+        f"the other {len(pairs) - len(words)}": is_exception[len(words) :].mean(),
     }
 ).round(2)
 

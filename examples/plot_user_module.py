@@ -12,7 +12,7 @@ cross-validation beside a linear model.
 # -----------------------
 #
 # Without an encoder the module sees the array as it is, so that images can be arrays of
-# shape (n, 1, 8, 8). What has to be checked still is: types, lengths, missing values.
+# shape (n, 1, 8, 8). Types, lengths and missing values are checked all the same.
 
 from sklearn.datasets import load_digits
 

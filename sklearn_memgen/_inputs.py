@@ -26,6 +26,9 @@ from sklearn_memgen.training import ArrayTensors, ResidentDataset, Rows
 
 __all__ = ["Examples", "as_rows", "hold_out", "read_examples", "read_inputs"]
 
+#: Tables of at least so many rows hold some out for early stopping by default.
+_EARLY_STOPPING_FROM = 1000
+
 
 def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) -> Any:
     """Check the inputs of an estimator as far as can be done before they are encoded.
@@ -106,6 +109,45 @@ class Examples:
             data = _safe_indexing(self.data, rows)
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return replace(self, data=data, labels=self.labels[rows], sample_weight=weight)
+
+    def split(
+        self, early_stopping: bool | str, fraction: float, rng: np.random.RandomState
+    ) -> tuple[Examples, Examples | None]:
+        """Drop the rows of weight zero, and hold out those for early stopping, if any.
+
+        Parameters
+        ----------
+        early_stopping : bool or "auto"
+            Whether to hold rows out; "auto" does so from 1,000 rows on.
+        fraction : float
+            Share of the rows to hold out, in every class.
+        rng : RandomState
+            Draws them.
+
+        Raises
+        ------
+        ValueError
+            If the weights leave fewer than two classes, or no row can be held out.
+        """
+        examples = self
+        if self.weight is not None:
+            examples = self.take(np.flatnonzero(self.weight))
+            if (n_classes := len(np.unique(examples.labels))) < 2:
+                raise ValueError(
+                    f"the weights leave rows of {n_classes} class, but at least 2 "
+                    "classes need rows of a weight above zero"
+                )
+        if early_stopping == "auto":
+            early_stopping = len(examples) >= _EARLY_STOPPING_FROM
+        if not early_stopping:
+            return examples, None
+        kept, held_out = hold_out(examples.codes, fraction, rng)
+        if len(held_out) == 0:
+            raise ValueError(
+                f"early stopping finds no row to hold out: validation_fraction="
+                f"{fraction} of {len(examples)} rows is less than one row of any class"
+            )
+        return examples.take(kept), examples.take(held_out)
 
     def encode(self, encoder: Any, *, fit: bool) -> ResidentDataset:
         """Make tensors of them, fitting the encoder on them if asked to."""

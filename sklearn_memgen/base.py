@@ -20,9 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sklearn_memgen._inputs import (
-    Examples,
     as_rows,
-    hold_out,
     read_examples,
     read_inputs,
 )
@@ -52,8 +50,6 @@ _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
 }
-#: Tables of at least so many rows hold some out for early stopping by default.
-_EARLY_STOPPING_FROM = 1000
 
 
 class NetClassifier(LogitClassifierMixin, BaseEstimator):
@@ -320,8 +316,10 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             classes=self.classes_ if going_on else None,
             reset=not going_on,
         )
-        rng = check_random_state(self.random_state)
-        examples, held_out = self._split(examples, rng)
+        self._rng = check_random_state(self.random_state)
+        examples, held_out = examples.split(
+            self.early_stopping, self.validation_fraction, self._rng
+        )
         training = examples.encode(encoder, fit=not going_on)
         validation = None if held_out is None else held_out.encode(encoder, fit=False)
         if training.weight is not None:
@@ -329,21 +327,15 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             scale = 1 / training.weight.mean()
             training = training.weighted(scale)
             validation = None if validation is None else validation.weighted(scale)
-        n_classes = len(examples.classes)
-        device = resolve_device(self.device)
-        with seeded(rng.randint(2**31), device):
-            if going_on:
-                net = self.net_.to(device)
-            else:
-                net = self._make_net(encoder, training, n_classes, device)
-            net.batch_size = auto_batch_size(self.batch_size, len(training))
-            net.max_epochs = auto_max_epochs(
-                self.max_epochs, len(training), net.batch_size
-            )
-            net.schedule = self.schedule
-            self._train(net, training, validation)
-        self.classes_, self.encoder_, self.net_ = examples.classes, encoder, net
-        self._rng = rng
+        self._train(
+            self.net_ if going_on else None,
+            encoder,
+            examples.classes,
+            training,
+            validation,
+            schedule=self.schedule,
+            max_epochs=self.max_epochs,
+        )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -400,49 +392,55 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             reset=first,
         )
         chunk = examples.encode(encoder, fit=first)
-        device = resolve_device(self.device)
         if first:
             # Kept, so that each chunk is shuffled anew.
             self._rng = check_random_state(self.random_state)
-        with seeded(self._rng.randint(2**31), device):
-            if first:
-                net = self._make_net(encoder, chunk, len(self.classes_), device)
-            else:
-                net = self.net_.to(device)
-            net.batch_size = auto_batch_size(self.batch_size, len(chunk))
-            net.max_epochs = 1
-            net.schedule = "constant"
-            self._train(net, chunk, None)
-        self.encoder_, self.net_ = encoder, net
+        self._train(
+            None if first else self.net_,
+            encoder,
+            self.classes_,
+            chunk,
+            None,
+            schedule="constant",
+            max_epochs=1,
+        )
         return self
 
-    def _split(
-        self, examples: Examples, rng: np.random.RandomState
-    ) -> tuple[Examples, Examples | None]:
-        """Drop the rows of weight zero, and hold out those for early stopping."""
-        if examples.weight is not None:
-            examples = examples.take(np.flatnonzero(examples.weight))
-            if (n_classes := len(np.unique(examples.labels))) < 2:
-                raise ValueError(
-                    f"the weights leave rows of {n_classes} class, but at least 2 "
-                    "classes need rows of a weight above zero"
-                )
-        wanted = self.early_stopping
-        if wanted == "auto":
-            wanted = len(examples) >= _EARLY_STOPPING_FROM
-        if not wanted:
-            return examples, None
-        kept, held_out = hold_out(examples.codes, self.validation_fraction, rng)
-        if not len(held_out):
-            return examples, None
-        return examples.take(kept), examples.take(held_out)
+    def _train(
+        self,
+        net: ResidentNet | None,
+        encoder: Any,
+        classes: np.ndarray,
+        training: ResidentDataset,
+        validation: ResidentDataset | None,
+        *,
+        schedule: str,
+        max_epochs: int | str,
+    ) -> None:
+        """Train a net, or a new one, and keep it."""
+        device = resolve_device(self.device)
+        batch_size = auto_batch_size(self.batch_size, len(training))
+        with seeded(self._rng.randint(2**31), device):
+            if net is None:
+                net = self._make_net(encoder, training, len(classes), batch_size)
+                net.set_params(device=str(device)).initialize()
+            net.to(device)
+            net.batch_size = batch_size
+            net.max_epochs = auto_max_epochs(max_epochs, len(training), batch_size)
+            net.schedule = schedule
+            self.history_ = train(
+                net,
+                training,
+                validation,
+                callbacks=self.callbacks or (),
+                n_iter_no_change=self.n_iter_no_change,
+                tol=self.tol,
+                verbose=self.verbose,
+            )
+        self.classes_, self.encoder_, self.net_ = classes, encoder, net
 
     def _make_net(
-        self,
-        encoder: Any,
-        training: ResidentDataset,
-        n_classes: int,
-        device: torch.device,
+        self, encoder: Any, training: ResidentDataset, n_classes: int, batch_size: int
     ) -> ResidentNet:
         inputs = training.X[:1].inputs()
         n_features = inputs.shape[-1] if isinstance(inputs, torch.Tensor) else None
@@ -452,33 +450,13 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             optimizer=_OPTIMIZERS.get(self.optimizer, self.optimizer),
             optimizer__weight_decay=self.weight_decay,
             lr=self.learning_rate,
-            group_optimizers=self._group_optimizers(
-                auto_batch_size(self.batch_size, len(training))
-            ),
+            group_optimizers=self._group_optimizers(batch_size),
             clip_norm=self.clip_norm,
             precision=self.precision,
             classes=list(range(n_classes)),
-            device=str(device),
             verbose=0,
         )
-        net.set_params(**(self.net_params or {}))
-        return net.initialize()
-
-    def _train(
-        self,
-        net: ResidentNet,
-        training: ResidentDataset,
-        validation: ResidentDataset | None,
-    ) -> None:
-        self.history_ = train(
-            net,
-            training,
-            validation,
-            callbacks=self.callbacks or (),
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            verbose=self.verbose,
-        )
+        return net.set_params(**(self.net_params or {}))
 
     # Predicting
 

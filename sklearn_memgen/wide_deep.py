@@ -83,7 +83,7 @@ class WideDeepClassifier(NetClassifier):
         model knows what to do with a category it has never seen.
     wide_optimizer : {"ftrl", "adagrad"} or callable, default="ftrl"
         Optimizer of the wide weights; a callable makes one from the parameters.
-    wide_learning_rate : float, default=0.1
+    wide_learning_rate : float, default=0.2
         Its learning rate.
     wide_l1, wide_l2 : float, default=0.0
         Penalties on the wide weights, for "ftrl", in units of the summed loss: a
@@ -187,7 +187,7 @@ class WideDeepClassifier(NetClassifier):
         dropout: float = 0.0,
         unknown_rate: float = 0.01,
         wide_optimizer: str | Callable[..., Optimizer] = "ftrl",
-        wide_learning_rate: float = 0.1,
+        wide_learning_rate: float = 0.2,
         wide_l1: float = 0.0,
         wide_l2: float = 0.0,
         optimizer: str | Callable[..., Optimizer] = "adamw",

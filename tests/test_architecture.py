@@ -59,8 +59,8 @@ import warnings, numpy, pandas, torch, skorch, sklearn, narwhals
 import sklearn.utils.estimator_checks
 def state():
     return (
-        list(warnings.filters), torch.get_num_threads(), pandas.options.mode.copy_on_write,
-        pandas.get_option("display.max_rows"), numpy.random.get_state()[1].tolist(),
+        list(warnings.filters), torch.get_num_threads(),
+        pandas.options.mode.copy_on_write, pandas.get_option("display.max_rows"), numpy.random.get_state()[1].tolist(),
         torch.random.get_rng_state().tolist(), torch.get_default_dtype(),
     )
 before = state()

@@ -16,10 +16,11 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn_memgen import NetClassifier
-from sklearn_memgen._inputs import hold_out
 from skorch.callbacks import EpochScoring
 from torch import nn
+
+from sklearn_memgen import NetClassifier
+from sklearn_memgen._inputs import hold_out
 
 
 class MLP(nn.Sequential):
@@ -90,7 +91,9 @@ def test_two_classes_by_one_logit_or_two(n_outputs):
     model = make_model(module, learning_rate=0.02).fit(X, y)
     logits, probabilities = model.decision_function(X), model.predict_proba(X)
     assert logits.shape == (300,)
-    np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    np.testing.assert_allclose(
+        probabilities[:, 1], 1 / (1 + np.exp(-logits)), rtol=1e-5
+    )
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     np.testing.assert_array_equal(model.predict(X), logits > 0)
     assert model.score(X, y) > 0.85
@@ -165,7 +168,9 @@ def test_sample_weight_is_in_the_loss():
     weight = (np.arange(300) >= 150).astype(float)
     model = make_model().fit(X, flipped, sample_weight=weight)
     alone = make_model().fit(X[150:], y[150:])
-    np.testing.assert_allclose(model.predict_proba(X), alone.predict_proba(X), atol=1e-5)
+    np.testing.assert_allclose(
+        model.predict_proba(X), alone.predict_proba(X), atol=1e-5
+    )
 
 
 def test_the_scale_of_weights_does_not_matter():
@@ -217,11 +222,11 @@ def test_random_state_repeats_a_fit_and_leaves_global_seeds_alone():
     X, y = make_data()
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
-    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    numpy_state = np.random.get_state()[1].copy()
     first, second = (make_model().fit(X, y).predict_proba(X) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert torch.equal(torch.random.get_rng_state(), state)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
     other = make_model(random_state=1).fit(X, y).predict_proba(X)
     assert np.abs(first - other).max() > 1e-3
 
@@ -310,8 +315,16 @@ def test_early_stopping_holds_out_rows_and_records_their_loss():
         model.history_
     )
     assert "valid_loss" not in make_model().fit(X[:500], y[:500]).history_
-    assert "valid_loss" in make_model(early_stopping=True).fit(X[:500], y[:500]).history_
+    assert (
+        "valid_loss" in make_model(early_stopping=True).fit(X[:500], y[:500]).history_
+    )
     assert len(make_model(early_stopping=False).fit(X, y).history_) == 20
+
+
+def test_early_stopping_with_nothing_to_hold_out():
+    X, y = make_data(8)
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.1 of 8 rows"):
+        make_model(early_stopping=True).fit(X, y)
 
 
 def test_hold_out_keeps_every_class_in_training():

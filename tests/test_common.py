@@ -1,17 +1,16 @@
 """scikit-learn's own checks, for every classifier of the package."""
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn_memgen import NetClassifier, WideDeepClassifier
 from torch import nn
+
+from sklearn_memgen import NetClassifier, WideDeepClassifier
 
 
 class MLP(nn.Sequential):
     """A user's own module."""
 
     def __init__(self, n_features, n_classes):
-        super().__init__(
-            nn.Linear(n_features, 16), nn.ReLU(), nn.Linear(16, n_classes)
-        )
+        super().__init__(nn.Linear(n_features, 16), nn.ReLU(), nn.Linear(16, n_classes))
 
 
 REASON = (

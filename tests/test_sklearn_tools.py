@@ -1,4 +1,4 @@
-"""scikit-learn's meta-estimators and tools around WideDeepClassifier, on mixed tables."""
+"""scikit-learn's meta-estimators and tools around WideDeepClassifier."""
 
 import joblib
 import numpy as np
@@ -20,6 +20,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+
 from sklearn_memgen import WideDeepClassifier
 
 

@@ -10,9 +10,9 @@ import torch
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
+
 from sklearn_memgen import WideDeepClassifier
 from sklearn_memgen.datasets import fetch_adult, make_memgen_classification
-
 from tests.conftest import make_mixed_table
 
 
@@ -77,7 +77,9 @@ def test_adult_by_default(data_folder, seed):
     X, test_X, y, test_y = train_test_split(
         X, y, test_size=0.2, stratify=y, random_state=seed
     )
-    probabilities = WideDeepClassifier(random_state=seed).fit(X, y).predict_proba(test_X)
+    probabilities = (
+        WideDeepClassifier(random_state=seed).fit(X, y).predict_proba(test_X)
+    )
     assert log_loss(test_y, probabilities) < 0.280
     assert roc_auc_score(test_y, probabilities[:, 1]) > 0.928
 
@@ -307,7 +309,9 @@ def test_tables_of_millions_of_ids_train_with_sparse_gradients():
     """Hashed crosses of 300,000 ids: a step costs what the batch touches."""
     rng = np.random.default_rng(0)
     n_rows = 20_000
-    X = pd.DataFrame({"a": rng.integers(0, 1000, n_rows), "b": rng.integers(0, 900, n_rows)})
+    X = pd.DataFrame(
+        {"a": rng.integers(0, 1000, n_rows), "b": rng.integers(0, 900, n_rows)}
+    )
     y = (X["a"] * 7 + X["b"]) % 2
     model = make_model(
         categorical_features=["a", "b"],
@@ -318,7 +322,9 @@ def test_tables_of_millions_of_ids_train_with_sparse_gradients():
     )
     # More combinations than buckets would be hashed; these fit into a vocabulary.
     model.fit(X, y)
-    assert model.net_.module_.wide.ids.sparse == (model.encoder_.id_offsets_[-1] > 2**18)
+    assert model.net_.module_.wide.ids.sparse == (
+        model.encoder_.id_offsets_[-1] > 2**18
+    )
     hashed = model.set_params(n_cross_buckets=1000).fit(X, y)
     assert hashed.encoder_.crosses_["a & b"].n_buckets == 1000
 

@@ -309,8 +309,8 @@ class ResidentNet(NeuralNetClassifier):
         what = "training" if prefix == "train" else "validation"
         raise FloatingPointError(
             f"the {what} loss became {loss} in epoch {len(self.history)}, at "
-            f"learning_rate={self._rates[0][1]:g}. Most likely the learning rate is too "
-            "high: lower it, or limit the gradients by clip_norm=1.0."
+            f"learning_rate={self._rates[0][1]:g}. Most likely the learning rate is "
+            "too high: lower it, or limit the gradients by clip_norm=1.0."
         )
 
     # The same steps, for callbacks that look at batches

@@ -1,6 +1,7 @@
 """Number inputs and the deep part."""
 
 import torch
+
 from sklearn_memgen.nets import DeepPart, NumberInput
 from sklearn_memgen.nets.deep import squash
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sklearn_memgen.nets import WideDeep
 
 IDS = torch.tensor([[1, 4, 7], [2, 3, 8]], dtype=torch.int32)

@@ -247,9 +247,9 @@ def test_names_come_before_positions():
 @pytest.mark.parametrize("column", [3, -4, "ages", None, ["a"], 1.5])
 def test_unknown_column_names_parameter_and_column(column):
     frame = pd.DataFrame(columns=["age", "b", "c"])
-    with pytest.raises(ValueError, match="p names column .*, which X does not") as info:
+    with pytest.raises(ValueError, match="which X does not have") as info:
         resolve_columns(frame, [column], "p")
-    assert f"{column!r}" in str(info.value)
+    assert str(info.value).startswith(f"p names column {column!r}, which")
     assert "X has the columns ['age', 'b', 'c']" in str(info.value)
     assert ("Did you mean 'age'?" in str(info.value)) == (column == "ages")
 

@@ -32,7 +32,7 @@ def test_deciles_split_the_rows_evenly():
     column, values = fit(np.arange(1000.0), "decile")
     assert len(column) == 2 + 10
     np.testing.assert_allclose(column.counts[2:], 100, atol=1)
-    words = column.inverse if hasattr(column, "inverse") else column.words()
+    words = column.words()
     assert words[column.encode(pd.Series([-5.0]))[0]] == "a (decile)=[-inf, 99)"
     assert words[column.encode(pd.Series([1e9]))[0]] == "a (decile)=[899, inf)"
     assert column.encode(values).min() >= 2
@@ -48,10 +48,9 @@ def test_each_value_lies_in_the_decile_that_its_word_names():
 
 
 def test_deciles_of_few_values_and_of_none():
-    column, values = fit([0.0] * 99 + [5.0], "decile")
-    assert column.encode(values).tolist() == [column.encode(values)[0]] * 100 or (
-        len(set(column.encode(values))) == 2
-    )
+    column, values = fit([0.0] * 50 + [5.0] * 50, "decile")
+    assert column.words()[2:] == ["a (decile)=[0, 5)", "a (decile)=[5, inf)"]
+    assert column.encode(values).tolist() == [2] * 50 + [3] * 50
     empty, values = fit([np.nan, np.nan], "decile")
     assert empty.encode(values).tolist() == [1, 1]
 

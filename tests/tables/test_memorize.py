@@ -97,14 +97,21 @@ def test_min_frequency_decides_what_repeats():
     assert not chosen
 
 
-@pytest.mark.parametrize("draw", [spikes, smooth, nearly_unique])
+@pytest.mark.parametrize("draw", [spikes, smooth])
 def test_weights_decide_as_repeated_rows_do(draw):
-    """The test may draw other folds for them, but comes to the same decision."""
+    """Other rows share the folds, but the decision is the same."""
     values, y = draw()
     weights = np.random.default_rng(0).integers(1, 3, len(y))
     weighted, _ = choose({"a": values}, y=y, weights=weights.astype(float))
-    scaled, _ = choose({"a": values}, y=y)
-    assert list(weighted) == list(scaled) == (["a (exact)"] if draw is spikes else [])
+    repeated, _ = choose({"a": values.repeat(weights)}, y=y.repeat(weights))
+    assert list(weighted) == list(repeated) == (["a (exact)"] if draw is spikes else [])
+
+
+def test_weights_make_no_evidence():
+    """A heavy row is in one fold only, so that it cannot vouch for itself."""
+    values, y = nearly_unique()
+    chosen, evidence = choose({"a": values}, y=y, weights=np.full(len(y), 20.0))
+    assert not chosen and evidence["gain"].iloc[0] < 0
 
 
 def test_weights_scale_the_evidence():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+
 from sklearn_memgen.tables import CSRParts, TableTensors
 from sklearn_memgen.training import ArrayTensors, ResidentBatches, ResidentDataset
 from sklearn_memgen.training import batches as batches_module
