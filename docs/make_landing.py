@@ -43,7 +43,7 @@ def compute() -> tuple[pd.DataFrame, pd.Series]:
     X_train, X_test, y_train, y_test, _, parts_test = train_test_split(
         X, y, parts, stratify=parts, random_state=0
     )
-    pairs = {"crosses": [("cat_0", "cat_1")], "wide_learning_rate": 10.0}
+    pairs = {"crosses": [("cat_0", "cat_1")], "wide_learning_rate": 0.5}
     models = {
         "wide": WideDeepClassifier(hidden_layer_sizes=(), random_state=0, **pairs),
         "deep": WideDeepClassifier(wide=False, random_state=0),

@@ -49,7 +49,7 @@ def make_grids(quick: bool) -> dict[str, dict[str, list]]:
 
     The learning rate of the wide part says how readily it memorizes.
     """
-    rates = [10.0] if quick else [0.1, 10.0, 30.0]
+    rates = [0.5] if quick else [0.2, 0.5, 1.0]
     wide = {"model__crosses": [CROSSES], "model__wide_learning_rate": rates}
     return {
         "wide only": {"model__hidden_layer_sizes": [()], **wide},

@@ -32,14 +32,15 @@ parts.value_counts()
 #
 # All three are settings of one estimator. `crosses` gives each pair of categories a
 # weight in the wide part; `hidden_layer_sizes=()` leaves the deep part out, and
-# `wide=False` the wide part. The pairs are rare, and rare weights move slowly: a high
-# `wide_learning_rate` lets them be learned before the deep part overfits.
+# `wide=False` the wide part. The pairs are rare, and rare weights move slowly: a
+# `wide_learning_rate` above its default lets them be learned before the deep part
+# overfits.
 
 import pandas as pd
 
 from sklearn_memgen import WideDeepClassifier
 
-memorize_pairs = {"crosses": [("cat_0", "cat_1")], "wide_learning_rate": 10.0}
+memorize_pairs = {"crosses": [("cat_0", "cat_1")], "wide_learning_rate": 0.5}
 models = {
     "wide only": WideDeepClassifier(
         hidden_layer_sizes=(), random_state=0, **memorize_pairs

@@ -239,13 +239,17 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    classes_: np.ndarray
+    encoder_: Any
+    net_: ResidentNet
+
     # What subclasses replace
 
     def _make_encoder(self) -> Any:
         """Return an encoder to be fitted, or None."""
         return None if self.encoder is None else clone(self.encoder)
 
-    def _make_module(self, encoder: Any, n_features: int, n_classes: int) -> Any:
+    def _make_module(self, encoder: Any, n_features: int | None, n_classes: int) -> Any:
         """Return the module, or what makes it."""
         if self.module is None:
             raise ValueError("module=None; NetClassifier needs a torch module")
@@ -444,10 +448,13 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
     ) -> ResidentNet:
         inputs = training.X[:1].inputs()
         n_features = inputs.shape[-1] if isinstance(inputs, torch.Tensor) else None
+        optimizer = self.optimizer
         net = ResidentNet(
             self._make_module(encoder, n_features, n_classes),
             criterion=self._make_criterion(),
-            optimizer=_OPTIMIZERS.get(self.optimizer, self.optimizer),
+            optimizer=_OPTIMIZERS[optimizer]
+            if isinstance(optimizer, str)
+            else optimizer,
             optimizer__weight_decay=self.weight_decay,
             lr=self.learning_rate,
             group_optimizers=self._group_optimizers(batch_size),

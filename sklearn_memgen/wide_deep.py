@@ -254,7 +254,7 @@ class WideDeepClassifier(NetClassifier):
         params = {name: getattr(self, name) for name in _ENCODER_PARAMS}
         return TableEncoder(**params, random_state=self.random_state)
 
-    def _make_module(self, encoder: Any, n_features: int, n_classes: int) -> Any:
+    def _make_module(self, encoder: Any, n_features: int | None, n_classes: int) -> Any:
         sizes = self.hidden_layer_sizes
         if not all(isinstance(size, Integral) and size > 0 for size in sizes):
             raise ValueError(
@@ -282,8 +282,10 @@ class WideDeepClassifier(NetClassifier):
         )
 
     def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
-        make = self.wide_optimizer
-        if make == "ftrl":
+        make: Callable[..., Optimizer]
+        if not isinstance(self.wide_optimizer, str):
+            make = self.wide_optimizer
+        elif self.wide_optimizer == "ftrl":
             # The loss is the mean over a batch; FTRL's constants are for its sum.
             make = partial(
                 FTRL,
@@ -292,7 +294,7 @@ class WideDeepClassifier(NetClassifier):
                 l2=self.wide_l2 / batch_size,
                 beta=1 / batch_size,
             )
-        elif make == "adagrad":
+        else:
             make = partial(torch.optim.Adagrad, lr=self.wide_learning_rate)
         return {**super()._group_optimizers(batch_size), "wide": make}
 

@@ -60,7 +60,8 @@ import sklearn.utils.estimator_checks
 def state():
     return (
         list(warnings.filters), torch.get_num_threads(),
-        pandas.options.mode.copy_on_write, pandas.get_option("display.max_rows"), numpy.random.get_state()[1].tolist(),
+        pandas.options.mode.copy_on_write, pandas.get_option("display.max_rows"),
+        numpy.random.get_state()[1].tolist(),
         torch.random.get_rng_state().tolist(), torch.get_default_dtype(),
     )
 before = state()

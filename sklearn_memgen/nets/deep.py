@@ -41,6 +41,11 @@ class NumberInput(nn.Module):
     Learning". A missing number has zeros everywhere but in its flag.
     """
 
+    columns: Tensor  # (n_bins,): the column of each bin,
+    lefts: Tensor  # (n_bins,): its left edge,
+    slopes: Tensor  # (n_bins,): and one over its width
+    flagged: Tensor  # (n_flags,): the columns that have a flag
+
     def __init__(
         self,
         bin_edges: Sequence[Sequence[float]],
@@ -56,14 +61,10 @@ class NumberInput(nn.Module):
                 lefts.append(float(left))
                 widths.append(float(right) - float(left))
         flagged = [column for column, flag in enumerate(missing) if flag]
-        constants = {
-            "columns": torch.tensor(columns, dtype=torch.int64),  # (n_bins,)
-            "lefts": torch.tensor(lefts),  # (n_bins,)
-            "slopes": 1 / torch.tensor(widths),  # (n_bins,)
-            "flagged": torch.tensor(flagged, dtype=torch.int64),  # (n_flags,)
-        }
-        for name, constant in constants.items():
-            self.register_buffer(name, constant)
+        self.register_buffer("columns", torch.tensor(columns, dtype=torch.int64))
+        self.register_buffer("lefts", torch.tensor(lefts))
+        self.register_buffer("slopes", 1 / torch.tensor(widths))
+        self.register_buffer("flagged", torch.tensor(flagged, dtype=torch.int64))
         self.n_outputs = len(missing) + len(columns) + len(flagged)
 
     def forward(self, numbers: Tensor) -> Tensor:
@@ -163,7 +164,7 @@ class DeepPart(nn.Module):
             features.append(self.bag(indices, offsets, per_sample_weights=values))
         return self.layers(torch.cat(features, dim=1))
 
-    def sparse_parameters(self) -> list[nn.Parameter]:
+    def sparse_parameters(self) -> list[Tensor]:
         """Return the parameters whose gradients are sparse."""
         tables = [self.embedding, self.bag]
         return [table.weight for table in tables if table is not None and table.sparse]

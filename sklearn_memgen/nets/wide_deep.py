@@ -58,7 +58,7 @@ class WidePart(nn.Module):
             logits = logits + self.bag(indices, offsets, per_sample_weights=values)
         return logits
 
-    def tables(self) -> list[nn.Parameter]:
+    def tables(self) -> list[Tensor]:
         """Return the weights of the ids and of the sparse part, where there are any."""
         return [table.weight for table in (self.ids, self.bag) if table is not None]
 
@@ -119,6 +119,8 @@ class WideDeep(nn.Module):
     torch.Size([5, 1])
     """
 
+    unknown_ids: Tensor  # (n_id_columns,): the unknown id of each column
+
     def __init__(
         self,
         n_outputs: int,
@@ -137,7 +139,7 @@ class WideDeep(nn.Module):
         super().__init__()
         self.unknown_rate = unknown_rate
         unknown = torch.tensor(list(id_offsets[:-1]), dtype=torch.int32)
-        self.register_buffer("unknown_ids", unknown)  # (n_id_columns,)
+        self.register_buffer("unknown_ids", unknown)
         self.wide = None
         if wide:
             self.wide = WidePart(
@@ -196,7 +198,7 @@ class WideDeep(nn.Module):
         ]
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
-    def optimizer_groups(self) -> dict[str, list[nn.Parameter]]:
+    def optimizer_groups(self) -> dict[str, list[Tensor]]:
         """Name the parameters that have an optimizer of their own.
 
         Returns

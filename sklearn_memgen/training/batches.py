@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -120,7 +120,7 @@ class ResidentDataset(Dataset):
     def __len__(self) -> int:
         return len(self.X)
 
-    def __getitem__(self, rows: int | slice | Tensor) -> tuple[Any, Any]:
+    def __getitem__(self, rows: int | slice) -> tuple[Any, Any]:
         """Return inputs and target of some rows, as torch datasets do."""
         if isinstance(rows, int):
             rows = slice(rows, rows + 1)
@@ -136,7 +136,9 @@ class ResidentDataset(Dataset):
 
     def weighted(self, factor: Tensor | float) -> ResidentDataset:
         """Return the dataset with all weights multiplied."""
-        return ResidentDataset(self.X, self.y, self.weight * factor)
+        if self.weight is None:
+            raise ValueError("the dataset has no weights to multiply")
+        return ResidentDataset(self.X, self.y, torch.mul(self.weight, factor))
 
     def batch(self, rows: slice, numbers: Tensor | slice | None = None) -> Batch:
         """Return some rows as a batch; `numbers` are theirs in a larger dataset."""
@@ -149,19 +151,17 @@ class ResidentDataset(Dataset):
 
     def to(self, device: Any, *, non_blocking: bool = False) -> ResidentDataset:
         """Return the dataset on `device`."""
-        return self._each("to", device, non_blocking=non_blocking)
+        return self._moved(lambda part: part.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> ResidentDataset:
         """Return the dataset in page-locked host memory."""
-        return self._each("pin_memory")
+        return self._moved(lambda part: part.pin_memory())
 
-    def _each(self, method: str, *args: Any, **kwargs: Any) -> ResidentDataset:
-        parts = (self.X, self.y, self.weight)
+    def _moved(self, move: Callable[[Any], Any]) -> ResidentDataset:
         return ResidentDataset(
-            *(
-                None if part is None else getattr(part, method)(*args, **kwargs)
-                for part in parts
-            )
+            move(self.X),
+            None if self.y is None else move(self.y),
+            None if self.weight is None else move(self.weight),
         )
 
     def resident(self, device: torch.device) -> ResidentDataset:
@@ -234,7 +234,7 @@ class ResidentBatches:
                 numbers = (
                     slice(start + begin, start + end)
                     if order is None
-                    else rows[begin:end]
+                    else order[start + begin : start + end]
                 )
                 yield block.batch(slice(begin, end), numbers)
 

@@ -26,7 +26,7 @@ def auto_batch_size(batch_size: int | str, n_rows: int) -> int:
 
     It lies between 32 and 512.
     """
-    if batch_size != "auto":
+    if not isinstance(batch_size, str):
         return batch_size
     wanted = max(n_rows / _STEPS_A_PASS, 1)
     return int(np.clip(2 ** np.rint(np.log2(wanted)), *_BATCH_SIZES))
@@ -37,7 +37,7 @@ def auto_max_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:
 
     They lie between 10 and 100.
     """
-    if max_epochs != "auto":
+    if not isinstance(max_epochs, str):
         return max_epochs
     steps_an_epoch = -(-n_rows // batch_size)
     return int(np.clip(-(-_STEPS // steps_an_epoch), *_EPOCHS))

@@ -60,10 +60,10 @@ class FTRL(Optimizer):
     >>> from sklearn_memgen.training import FTRL
     >>> weights = torch.nn.Parameter(torch.zeros(2))
     >>> optimizer = FTRL([weights], lr=1.0, l1=0.5)
-    >>> (weights * torch.tensor([3.0, 0.1])).sum().backward()
+    >>> (weights * torch.tensor([-3.0, -0.1])).sum().backward()
     >>> optimizer.step()
     >>> weights.data
-    tensor([-0.6250,  0.0000])
+    tensor([0.6250, 0.0000])
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class FTRL(Optimizer):
         super().__init__(params, {"lr": lr, "l1": l1, "l2": l2, "beta": beta})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step.
 
         Parameters
@@ -93,7 +93,7 @@ class FTRL(Optimizer):
 
         Returns
         -------
-        loss : Tensor or None
+        loss : float, Tensor or None
             What `closure` returned.
         """
         loss = None

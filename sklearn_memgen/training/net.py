@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -130,6 +130,7 @@ class ResidentNet(NeuralNetClassifier):
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> ResidentNet:
         """Make the main optimizer and those of the module's groups."""
+        groups: dict[str, list[Tensor]]
         groups = getattr(self.module_, "optimizer_groups", dict)()
         makers = self.group_optimizers or {}
         own: set[Tensor] = set()
@@ -193,7 +194,7 @@ class ResidentNet(NeuralNetClassifier):
 
     def run_single_epoch(
         self,
-        iterator: Iterable[Batch] | None,
+        iterator: ResidentBatches | None,
         training: bool,
         prefix: str,
         step_fn: Callable[..., dict[str, Any]],
@@ -226,7 +227,7 @@ class ResidentNet(NeuralNetClassifier):
             for hook in _BATCH_HOOKS
         )
 
-    def _run_quietly(self, iterator: Iterable[Batch], training: bool) -> float:
+    def _run_quietly(self, iterator: ResidentBatches, training: bool) -> float:
         """Pass over the batches without callbacks, and synchronize once, at the end."""
         self._set_training(training)
         total = torch.zeros((), device=self.device, dtype=torch.float64)
