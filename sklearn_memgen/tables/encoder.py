@@ -369,11 +369,8 @@ class TableEncoder(  # type: ignore[call-arg]
         for j, codes in enumerate(self._encode_ids(columns)):
             ids[:, j] = codes
             ids[:, j] += self.id_offsets_[j]
-        return TableTensors(
-            torch.from_numpy(numbers),
-            torch.from_numpy(ids),
-            self._sparse.transform(table),
-        )
+        csr = self._sparse.transform(table)
+        return TableTensors(torch.from_numpy(numbers), torch.from_numpy(ids), csr)
 
     def _encode_ids(self, columns: dict[Hashable, pd.Series]) -> Iterator[np.ndarray]:
         """Yield the ids of each id column and cross, counted from 0 in each."""

@@ -216,7 +216,7 @@ class ResidentNet(NeuralNetClassifier):
             loss = self._run_quietly(iterator, training)
         self.history.record(f"{prefix}_loss", loss)
         if training:
-            self.history.record("learning_rate", self._rates[0][1])
+            self.history.record("learning_rate", self._rates[0][0]["lr"])
         if not math.isfinite(loss):
             self._raise_diverged(loss, prefix)
 

@@ -115,7 +115,7 @@ def test_numbers_read_back(fitted):
         )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=st.lists(st.integers(0, 299), min_size=1, max_size=30))
 def test_rows_are_encoded_each_by_itself(fitted, rows, assert_equal):
     """Any rows in any order encode as they do in the whole table."""

@@ -329,7 +329,7 @@ def test_ten_thousand_columns():
     start = time.perf_counter()
     encoder = TableEncoder().fit(X, rng.integers(0, 2, 200))
     table = encoder.transform(X)
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 60
     assert table.numbers.shape == (200, 9_999) and table.ids.shape == (200, 1)
     n_bins = sum(max(len(n.bin_edges) - 1, 0) for n in encoder.numbers_.values())
     assert n_bins <= 1536
