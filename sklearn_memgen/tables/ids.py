@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -83,8 +84,30 @@ class IdColumn:
         return len(self.vocabulary)
 
     def encode(self, values: pd.Series) -> np.ndarray:
-        """Look the ids of a column's values up, shape (n_rows,), int32."""
-        return self.vocabulary.encode(_read(values, self.part, self.edges))
+        """Look the ids of a column's values up, shape (n_rows,), int32.
+
+        Warns
+        -----
+        UserWarning
+            If no value is known, and they are strings where others were in training,
+            or the other way round: 10115 is not "10115".
+        """
+        ids = self.vocabulary.encode(_read(values, self.part, self.edges))
+        if self.part == "category" and len(self.vocabulary.keys) and not ids.any():
+            self._warn_of_other_type(values.dropna())
+        return ids
+
+    def _warn_of_other_type(self, values: pd.Series) -> None:
+        if len(values) == 0:
+            return
+        seen, given = self.vocabulary.keys[0], values.iloc[0]
+        if isinstance(seen, str) != isinstance(given, str):
+            warnings.warn(
+                f"no value of column {self.label!r} is known: there are values such as "
+                f"{given!r} now, where training had values such as {seen!r}",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def words(self) -> list[str]:
         """Return a readable word for each id, such as "education=Bachelors"."""

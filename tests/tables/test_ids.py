@@ -1,5 +1,7 @@
 """Id columns: categories, exact numbers, deciles and parts of dates."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,3 +91,16 @@ def test_calendar_matches_with_and_without_missing_dates(part):
     alone = column.encode(dates)
     among = column.encode(pd.concat([dates, pd.Series([pd.NaT])]))
     assert alone.tolist() == among[:2].tolist() and set(alone) == {2, 3}
+
+
+def test_numbers_given_as_strings_are_said_to_be_unknown():
+    """10115 and "10115" are two values; a file read another way must not pass."""
+    seen = pd.Series([10115, 10115, 10117, 10117], name="zip")
+    column = IdColumn.fit(seen, "category", None, min_frequency=2)
+    with pytest.warns(UserWarning, match="column 'zip' .* '10115' now, where .* 10115"):
+        ids = column.encode(seen.astype(str))
+    assert not ids.any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        column.encode(pd.Series([1, 2], name="zip"))  # merely new
+        column.encode(pd.Series([None, None], name="zip", dtype=object))
