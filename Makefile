@@ -22,6 +22,9 @@ help:  ## show this list
 demo: $(STAMP)  ## run the main job; CSV=file.csv TARGET=column for a table of your own
 	$(VENV)/bin/python examples/demo.py $(if $(CSV),--csv "$(CSV)") $(if $(TARGET),--target "$(TARGET)")
 
+# One thread a worker: two workers share the cores, and threads of both would wait for
+# each other.
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  ## run every test; ARGS="tests/tables -k unknown" for some
 	$(VENV)/bin/python -m pytest -n 2 $(ARGS)
 

@@ -1,13 +1,10 @@
 """Sphinx configuration; `make docs` builds with warnings as errors."""
 
-import os
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-# For the gallery, before torch is imported: its threads sleep where they wait.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import sklearn_memgen  # noqa: E402
 

@@ -7,7 +7,6 @@ noise, then on Adult, the census table, where its file is there.
 
 import argparse
 import difflib
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,9 +14,6 @@ from pathlib import Path
 
 import matplotlib
 
-# Read when torch is imported: its threads then sleep where they wait for each other,
-# instead of spinning on cores that other programs could use.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt

@@ -36,6 +36,7 @@ from sklearn_memgen.training import (
     LogisticLoss,
     ResidentDataset,
     ResidentNet,
+    at_most_threads,
     auto_batch_size,
     auto_max_epochs,
     resolve_device,
@@ -132,7 +133,7 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         callbacks recorded.
     n_features_in_ : int
         Number of features. Not defined if `X` is a dict.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if `X` is a DataFrame and all are strings.
 
     See Also
@@ -273,6 +274,10 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
     def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
         """Return what makes the optimizers of a module's `optimizer_groups`."""
         return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
+
+    def _worthwhile_threads(self, net: ResidentNet) -> int | None:
+        """Return how many threads a training step can make use of, if that is known."""
+        return None
 
     # Fitting
 
@@ -432,15 +437,16 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             net.batch_size = batch_size
             net.max_epochs = auto_max_epochs(max_epochs, len(training), batch_size)
             net.schedule = schedule
-            self.history_ = train(
-                net,
-                training,
-                validation,
-                callbacks=self.callbacks or (),
-                n_iter_no_change=self.n_iter_no_change,
-                tol=self.tol,
-                verbose=self.verbose,
-            )
+            with at_most_threads(self._worthwhile_threads(net)):
+                self.history_ = train(
+                    net,
+                    training,
+                    validation,
+                    callbacks=self.callbacks or (),
+                    n_iter_no_change=self.n_iter_no_change,
+                    tol=self.tol,
+                    verbose=self.verbose,
+                )
         self.classes_, self.encoder_, self.net_ = classes, encoder, net
 
     def _make_net(

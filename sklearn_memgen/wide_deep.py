@@ -18,7 +18,7 @@ from sklearn_memgen._sklearn import Interval, StrOptions
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.nets import WideDeep
 from sklearn_memgen.tables import TableEncoder
-from sklearn_memgen.training import FTRL
+from sklearn_memgen.training import FTRL, ResidentNet
 
 __all__ = ["WideDeepClassifier"]
 
@@ -33,6 +33,8 @@ _ENCODER_PARAMS = (
     "n_cross_buckets",
     "n_text_buckets",
 )
+#: Floating-point operations of a step from which on another thread is worth its while.
+_OPERATIONS_A_THREAD = 200_000_000
 _NET_CONSTRAINTS = {
     name: constraint
     for name, constraint in NetClassifier._parameter_constraints.items()
@@ -62,8 +64,7 @@ class WideDeepClassifier(NetClassifier):
         decided, and why, is in ``encoder_.memorized_``.
     crosses : sequence of tuple of columns, default=()
         Columns to combine in the wide part, such as ``[("education", "occupation")]``.
-    categorical_features, numeric_features, text_features : array-like of columns, \
-            default=None
+    categorical_features, numeric_features, text_features : array-like, default=None
         Columns whose kind is given rather than found; see `TableEncoder`. Name
         integer-coded categories in `categorical_features`.
     min_frequency : float, default=2
@@ -89,16 +90,17 @@ class WideDeepClassifier(NetClassifier):
         Penalties on the wide weights, for "ftrl", in units of the summed loss: a
         weight stays exactly zero while its rows together pull it by less than
         `wide_l1`.
-    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
-            default="adamw"
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Optimizer of all other parameters.
     learning_rate : float, default=0.003
         Its learning rate, the largest one if `schedule` is "cosine".
     weight_decay : float, default=0.01
         Weight decay of `optimizer`.
-    schedule, batch_size, max_epochs, early_stopping, validation_fraction, \
-            n_iter_no_change, tol, clip_norm, class_weight, precision, device, \
-            warm_start, callbacks, net_params, random_state, verbose
+    schedule, batch_size, max_epochs, clip_norm, precision, device
+        How to train, and where; see `NetClassifier`.
+    early_stopping, validation_fraction, n_iter_no_change, tol
+        When to stop; see `NetClassifier`.
+    class_weight, warm_start, callbacks, net_params, random_state, verbose
         See `NetClassifier`.
 
     Attributes
@@ -116,7 +118,7 @@ class WideDeepClassifier(NetClassifier):
         and weighted `count` of training rows.
     n_features_in_ : int
         Number of columns of the table.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, if all are strings.
 
     Raises
@@ -133,9 +135,9 @@ class WideDeepClassifier(NetClassifier):
     -----
     The log-odds are
 
-    .. math:: z(x) = w^T [x, \\phi(x)] + W a(x) + b
+    .. math:: z(x) = w^T [x, \phi(x)] + W a(x) + b
 
-    with the wide features :math:`x`, their crosses :math:`\\phi(x)` and the last hidden
+    with the wide features :math:`x`, their crosses :math:`\phi(x)` and the last hidden
     activations :math:`a(x)`: eq. 3 of [1]_, which trains the wide part with FTRL and
     an L1 penalty and the deep part with AdaGrad, both at once. Here AdamW, with a
     cosine schedule, takes the place of AdaGrad.
@@ -297,6 +299,14 @@ class WideDeepClassifier(NetClassifier):
         else:
             make = partial(torch.optim.Adagrad, lr=self.wide_learning_rate)
         return {**super()._group_optimizers(batch_size), "wide": make}
+
+    def _worthwhile_threads(self, net: ResidentNet) -> int | None:
+        weights = sum(
+            p.numel() for group in net.optimizer_.param_groups for p in group["params"]
+        )
+        # A multiplication and an addition for each weight and row, once forwards and
+        # twice backwards.
+        return max(6 * weights * net.batch_size // _OPERATIONS_A_THREAD, 1)
 
     @property
     def wide_weights_(self) -> pd.DataFrame:

@@ -1,5 +1,9 @@
 """scikit-learn's meta-estimators and tools around WideDeepClassifier."""
 
+import os
+import subprocess
+import sys
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -20,6 +24,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
 from sklearn_memgen import WideDeepClassifier
 
@@ -44,11 +49,36 @@ def test_grid_search_in_parallel(mixed_table):
 
 
 def test_a_worker_keeps_to_its_share_of_the_cores():
-    n_cores = joblib.cpu_count()
-    counts = joblib.Parallel(n_jobs=2)(
-        joblib.delayed(torch.get_num_threads)() for _ in range(2)
-    )
-    assert max(counts) <= max(1, n_cores // 2)
+    """Without variables that limit the threads of this process."""
+    script = """
+import joblib, torch
+share = max(1, joblib.cpu_count() // 2)
+jobs = (joblib.delayed(torch.get_num_threads)() for _ in range(2))
+assert max(joblib.Parallel(n_jobs=2)(jobs)) <= share
+"""
+    free = {name: value for name, value in os.environ.items() if "_THREADS" not in name}
+    subprocess.run([sys.executable, "-c", script], check=True, env=free)
+
+
+def test_a_small_fit_uses_one_thread_and_gives_the_others_back(mixed_table):
+    seen = []
+
+    class Watch(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            seen.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        make_model(max_epochs=1, callbacks=[Watch()]).fit(*mixed_table)
+        wide = make_model(
+            max_epochs=1, callbacks=[Watch()], hidden_layer_sizes=(4096, 1024)
+        )
+        wide.fit(*mixed_table)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 2]
 
 
 def test_halving_search_over_epochs(mixed_table):

@@ -36,7 +36,7 @@ class NumberInput(nn.Module):
     Notes
     -----
     With edges :math:`b_0 < ... < b_T` a number :math:`x` becomes T features,
-    :math:`\\min(1, \\max(0, (x - b_{t-1}) / (b_t - b_{t-1})))`, after
+    :math:`\min(1, \max(0, (x - b_{t-1}) / (b_t - b_{t-1})))`, after
     Gorishniy et al. (2022), "On Embeddings for Numerical Features in Tabular Deep
     Learning". A missing number has zeros everywhere but in its flag.
     """

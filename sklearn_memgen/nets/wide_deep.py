@@ -103,9 +103,9 @@ class WideDeep(nn.Module):
 
     Notes
     -----
-    .. math:: z(x) = w^T [x, \\phi(x)] + W a(x) + b
+    .. math:: z(x) = w^T [x, \phi(x)] + W a(x) + b
 
-    with the ids and numbers :math:`x`, their crosses :math:`\\phi(x)` and the deep
+    with the ids and numbers :math:`x`, their crosses :math:`\phi(x)` and the deep
     part's last activations :math:`a(x)`: eq. 3 of Cheng et al. (2016), "Wide & Deep
     Learning for Recommender Systems". Both parts learn from the one loss.
 

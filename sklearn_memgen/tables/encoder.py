@@ -408,7 +408,7 @@ class TableEncoder(  # type: ignore[call-arg]
 
         Returns
         -------
-        words : ndarray of shape (n_ids + n_sparse_features_,), object
+        words : ndarray of shape (n_ids + n_sparse_features,), object
             Such as "education=Bachelors & occupation=Sales".
         """
         check_is_fitted(self)

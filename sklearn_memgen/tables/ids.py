@@ -100,7 +100,7 @@ class IdColumn:
     def _warn_of_other_type(self, values: pd.Series) -> None:
         if len(values) == 0:
             return
-        seen, given = self.vocabulary.keys[0], values.iloc[0]
+        seen, given = self.vocabulary.keys[:1].tolist()[0], values.iloc[:1].tolist()[0]
         if isinstance(seen, str) != isinstance(given, str):
             warnings.warn(
                 f"no value of column {self.label!r} is known: there are values such as "

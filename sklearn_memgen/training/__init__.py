@@ -7,7 +7,7 @@ from sklearn_memgen.training.batches import (
     ResidentDataset,
     Rows,
 )
-from sklearn_memgen.training.devices import resolve_device, seeded
+from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
 from sklearn_memgen.training.losses import LogisticLoss, probabilities
@@ -24,6 +24,7 @@ __all__ = [
     "ResidentDataset",
     "ResidentNet",
     "Rows",
+    "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",
     "probabilities",

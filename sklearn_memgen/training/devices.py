@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["resolve_device", "seeded"]
+__all__ = ["at_most_threads", "resolve_device", "seeded"]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -65,3 +65,26 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def at_most_threads(n_threads: int | None) -> Iterator[None]:
+    """Let torch use fewer threads on the CPU for a while.
+
+    Small operations gain nothing from threads, and lose much where other processes
+    have work for the same cores: all threads then wait for the last one.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        Most threads; None leaves torch's setting.
+    """
+    before = torch.get_num_threads()
+    if n_threads is None or n_threads >= before:
+        yield
+        return
+    torch.set_num_threads(max(n_threads, 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -22,7 +22,7 @@ class FTRL(Optimizer):
         The parameters. Gradients may be dense or sparse (rows of a table); of a table
         with sparse gradients a step touches the rows of the gradient only.
     lr : float, default=0.1
-        Learning rate :math:`\\alpha`; each coordinate's own rate falls with the
+        Learning rate :math:`\alpha`; each coordinate's own rate falls with the
         gradients it has seen.
     l1 : float, default=0.0
         L1 penalty; coordinates whose evidence stays below it are exactly zero.
@@ -41,10 +41,10 @@ class FTRL(Optimizer):
     With the gradient :math:`g` of a step and the state :math:`n, z`:
 
     .. math::
-        \\sigma &= (\\sqrt{n + g^2} - \\sqrt n) / \\alpha \\\\
-        z &\\leftarrow z + g - \\sigma w, \\quad n \\leftarrow n + g^2 \\\\
-        w &= -\\frac{\\mathrm{sign}(z) \\max(|z| - l_1, 0)}
-                   {(\\beta + \\sqrt n) / \\alpha + l_2}
+        \sigma &= (\sqrt{n + g^2} - \sqrt n) / \alpha \\
+        z &\leftarrow z + g - \sigma w, \quad n \leftarrow n + g^2 \\
+        w &= -\frac{\mathrm{sign}(z) \max(|z| - l_1, 0)}
+                   {(\beta + \sqrt n) / \alpha + l_2}
 
     Weights that are not zero at the start are taken as if they had been learned: `z`
     begins at the value that yields them.
