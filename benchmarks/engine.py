@@ -1,7 +1,8 @@
 """Seconds an epoch: the public `fit`, a bare loop, and stock skorch.
 
 All three train the same module from the same tensors with the same optimizer. The bare
-loop is the floor: it does nothing but index, compute, and step.
+loop does nothing but index, compute, and step. The floor below it, `compute`, is the
+forward and backward pass alone, on batches that are there already.
 
     python benchmarks/engine.py [--rows 40000] [--columns 50] [--epochs 10] [--rounds 5]
 
@@ -15,7 +16,9 @@ import argparse
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
+from typing import Any
 
 import numpy as np
 import skorch
@@ -63,6 +66,24 @@ def bare_loop(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+
+
+def compute_only(
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    y: Tensor,
+    batch_size: int,
+    n_epochs: int,
+) -> None:
+    """Run forward and backward passes, and nothing else."""
+    parameters = list(module.parameters())
+    loss_of = Loss()
+    batches = list(
+        zip(*(t.split(batch_size) for t in [*inputs.values(), y]), strict=True)
+    )
+    for _ in range(n_epochs):
+        for *batch, target in batches:
+            torch.autograd.grad(loss_of(module(*batch), target), parameters)
 
 
 class Loss(nn.Module):
@@ -125,20 +146,8 @@ def main() -> None:
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, "
         f"{platform.processor() or platform.machine()}"
     )
-    header = (
-        "module",
-        "batch",
-        "fit",
-        "bare loop",
-        "stock skorch",
-        "fit/bare",
-        "skorch/fit",
-    )
-    print(
-        (
-            "{:>9}" + "{:>7}" + "{:>10}" + "{:>11}" + "{:>14}" + "{:>10}" + "{:>12}"
-        ).format(*header)
-    )
+    columns = ["compute", "bare loop", "fit", "stock skorch", "fit/bare", "skorch/fit"]
+    print(f"{'module':>9}{'batch':>7}" + "".join(f"{c:>14}" for c in columns))
     for name in ("MLP", "WideDeep"):
         for batch_size in (256, 1024):
             common = {
@@ -153,31 +162,42 @@ def main() -> None:
             if name == "MLP":
                 model = NetClassifier(MLP, **common)
                 inputs = {"": X}
-                make = lambda: MLP(args.columns, 2)  # noqa: E731
+                make = partial(MLP, args.columns, 2)
             else:
                 model = WideDeepClassifier(**common).fit(X, y)
                 encoded = model.encoder_.transform(X).inputs()
                 inputs = {key: tensor.numpy() for key, tensor in encoded.items()}
                 make = model._make_module(model.encoder_, args.columns, 2)
             tensors = {key: torch.from_numpy(array) for key, array in inputs.items()}
+            labels = torch.from_numpy(y)
+            sizes = (batch_size, args.epochs)
             medians = measure(
                 {
-                    "fit": lambda m=model: m.fit(X, y),
-                    "bare": lambda m=make, t=tensors, b=batch_size: bare_loop(
-                        m(), t, torch.from_numpy(y), b, args.epochs
-                    ),
-                    "skorch": lambda m=make, i=inputs, b=batch_size: stock_skorch(
-                        m(), i, y, b, args.epochs
-                    ),
+                    "compute": partial(run, compute_only, make, tensors, labels, sizes),
+                    "bare": partial(run, bare_loop, make, tensors, labels, sizes),
+                    "fit": partial(model.fit, X, y),
+                    "stock": partial(run, stock_skorch, make, inputs, y, sizes),
                 },
                 args.rounds,
                 args.epochs,
             )
-            fit, bare, stock = medians.values()
             print(
-                f"{name:>9}{batch_size:>7}{fit:>9.3f}s{bare:>10.3f}s{stock:>13.3f}s"
-                f"{fit / bare:>10.2f}{stock / fit:>12.2f}"
+                f"{name:>9}{batch_size:>7}"
+                + "".join(f"{seconds:>13.3f}s" for seconds in medians.values())
+                + f"{medians['fit'] / medians['bare']:>14.2f}"
+                + f"{medians['stock'] / medians['fit']:>14.2f}"
             )
+
+
+def run(
+    loop: Callable[..., None],
+    make: Callable[[], nn.Module],
+    inputs: dict,
+    y: Any,
+    sizes: tuple[int, int],
+) -> None:
+    """Run a loop on a new module."""
+    loop(make(), inputs, y, *sizes)
 
 
 if __name__ == "__main__":
