@@ -25,6 +25,8 @@ demo: $(STAMP)  ## run the main job; CSV=file.csv TARGET=column for a table of y
 # One thread a worker: two workers share the cores, and threads of both would wait for
 # each other.
 test: export OMP_NUM_THREADS = 1
+# So that scikit-learn's checks of array API input run, too.
+test: export SCIPY_ARRAY_API = 1
 test: $(STAMP)  ## run every test; ARGS="tests/tables -k unknown" for some
 	$(VENV)/bin/python -m pytest -n 2 $(ARGS)
 
