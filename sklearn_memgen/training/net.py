@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -30,6 +31,15 @@ __all__ = ["ResidentNet"]
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 #: Fewest and most rows of a batch in prediction.
 _MIN_PREDICTED, _MAX_PREDICTED = 16, 2**13
+
+
+@lru_cache
+def _in_bfloat16(precision: str, device: str) -> bool:
+    """Tell whether to compute in bfloat16; asked for each batch, so remembered."""
+    if precision == "auto":
+        cuda = torch.device(device).type == "cuda"
+        return cuda and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"
 
 
 class ResidentNet(NeuralNetClassifier):
@@ -262,7 +272,7 @@ class ResidentNet(NeuralNetClassifier):
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Return the logits of a batch's inputs."""
-        if not self._autocasts():
+        if not _in_bfloat16(self.precision, self.device):
             return self._call_module(x)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             return self._call_module(x)
@@ -271,14 +281,6 @@ class ResidentNet(NeuralNetClassifier):
         if isinstance(inputs, Mapping):
             return self.module_(**inputs)
         return self.module_(inputs)
-
-    def _autocasts(self) -> bool:
-        if self.precision == "auto":
-            return (
-                torch.device(self.device).type == "cuda"
-                and torch.cuda.is_bf16_supported()
-            )
-        return self.precision == "bfloat16"
 
     def _before_step(self) -> None:
         """Clip the gradients and set the learning rates of this step."""

@@ -279,6 +279,7 @@ def test_no_table(X, message):
         TableEncoder().fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:no value of column .a. is known")
 @pytest.mark.parametrize(
     "values",
     [[np.nan] * 3, [None] * 3, [5.0] * 3, ["x"] * 3, pd.array([None] * 3, "Int64")],
