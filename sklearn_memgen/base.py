@@ -433,7 +433,13 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             if net is None:
                 net = self._make_net(encoder, training, len(classes), batch_size)
                 net.set_params(device=str(device)).initialize()
-            net.to(device)
+            else:  # parameters may have been set since the net was made
+                net.to(device).set_params(
+                    lr=self.learning_rate,
+                    optimizer__weight_decay=self.weight_decay,
+                    clip_norm=self.clip_norm,
+                    precision=self.precision,
+                )
             net.batch_size = batch_size
             net.max_epochs = auto_max_epochs(max_epochs, len(training), batch_size)
             net.schedule = schedule

@@ -276,6 +276,21 @@ def test_warm_start_goes_on():
     assert len(model.set_params(warm_start=False).fit(X, y).history_) == 3
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_going_on_heeds_parameters_that_were_set_since(method):
+    """A net that is there has its optimizer's state, but not its old settings."""
+    X, y = make_data()
+    model = make_model(warm_start=True, schedule="constant", max_epochs=2).fit(X, y)
+    optimizer = model.net_.optimizer_
+    model.set_params(learning_rate=0.02, weight_decay=0.5, clip_norm=1.0)
+    getattr(model, method)(X, y)
+    assert model.net_.optimizer_ is optimizer
+    assert optimizer.param_groups[0]["lr"] == 0.02
+    assert optimizer.param_groups[0]["weight_decay"] == 0.5
+    assert model.net_.clip_norm == 1.0
+    assert model.history_["learning_rate"].iloc[[0, -1]].tolist() == [3e-3, 0.02]
+
+
 def test_partial_fit_learns_from_chunks():
     X, y = make_data(1000, n_classes=3)
     model = make_model(learning_rate=0.01)

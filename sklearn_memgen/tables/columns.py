@@ -283,11 +283,10 @@ def find_kinds(
     spelled = not any(isinstance(label, str) for label in table.columns)
     # Given columns are looked at as well, since some content has no kind at all.
     found = [column_kind(table[label], spelled=spelled) for label in table.columns]
-    return pd.Series(
-        [kinds.get(*pair) for pair in zip(table.columns, found, strict=True)],
-        index=table.columns,
-        dtype=object,
-    )
+    chosen = [
+        kinds.get(label, kind) for label, kind in zip(table.columns, found, strict=True)
+    ]
+    return pd.Series(chosen, index=table.columns, dtype=object)
 
 
 def read_columns(table: pd.DataFrame, kinds: pd.Series) -> dict[Hashable, pd.Series]:
