@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import assert_all_finite, check_consistent_length
 
 from sklearn_memgen._sklearn import (
     _check_sample_weight,
@@ -24,7 +22,14 @@ from sklearn_memgen.tables import TableEncoder
 from sklearn_memgen.tables.columns import as_table
 from sklearn_memgen.training import ArrayTensors, ResidentDataset, Rows
 
-__all__ = ["Examples", "as_rows", "hold_out", "read_examples", "read_inputs"]
+__all__ = [
+    "Examples",
+    "as_rows",
+    "check_same_length",
+    "check_weights",
+    "hold_out",
+    "read_inputs",
+]
 
 #: Tables of at least so many rows hold some out for early stopping by default.
 _EARLY_STOPPING_FROM = 1000
@@ -60,46 +65,58 @@ def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) 
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Inputs, labels and weights of some rows, checked.
+class Examples(ABC):
+    """Inputs, targets and weights of some rows, checked.
 
     Parameters
     ----------
     data : DataFrame, array, sparse matrix, or dict of arrays, of n_rows rows
         The inputs, as `read_inputs` returns them.
-    labels : ndarray of shape (n_rows,)
-        Class labels.
-    classes : ndarray of shape (n_classes,)
-        All labels, sorted.
+    y : ndarray of shape (n_rows,)
+        The targets.
     sample_weight : ndarray of shape (n_rows,) or None
         Weights of the rows: how often each counts.
-    class_weight : ndarray of shape (n_classes,) or None
-        Weights of the classes, which count in the loss only.
     """
 
     data: Any
-    labels: np.ndarray
-    classes: np.ndarray
+    y: np.ndarray
     sample_weight: np.ndarray | None = None
-    class_weight: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.y)
+
+    # What subclasses replace
 
     @property
-    def codes(self) -> np.ndarray:
-        """The position of each label in `classes`, shape (n_rows,)."""
-        return np.searchsorted(self.classes, self.labels)
+    @abstractmethod
+    def n_outputs(self) -> int:
+        """The number of classes, or 1 for a target that is a number."""
 
     @property
     def weight(self) -> np.ndarray | None:
         """The weight of each row in the loss, shape (n_rows,), if there are any."""
-        if self.class_weight is None:
-            return self.sample_weight
-        weight = self.class_weight[self.codes]
-        return weight if self.sample_weight is None else weight * self.sample_weight
+        return self.sample_weight
 
-    def take(self, rows: np.ndarray) -> Examples:
+    @property
+    @abstractmethod
+    def strata(self) -> np.ndarray:
+        """The stratum of each row, from which as large a share is held out."""
+
+    @abstractmethod
+    def learned(self) -> np.ndarray:
+        """Return what the net learns to return, shape (n_rows,)."""
+
+    @abstractmethod
+    def classes_for_encoder(self) -> np.ndarray:
+        """Return the classes by which an encoder judges columns, shape (n_rows,)."""
+
+    @abstractmethod
+    def check_weighted(self) -> None:
+        """Raise a ValueError if rows of a weight above zero are too few."""
+
+    # What is done with them
+
+    def take(self, rows: np.ndarray) -> Self:
         """Take some rows."""
         if len(rows) == len(self):
             return self
@@ -108,11 +125,11 @@ class Examples:
         else:
             data = _safe_indexing(self.data, rows)
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return replace(self, data=data, labels=self.labels[rows], sample_weight=weight)
+        return replace(self, data=data, y=self.y[rows], sample_weight=weight)
 
     def split(
         self, early_stopping: bool | str, fraction: float, rng: np.random.RandomState
-    ) -> tuple[Examples, Examples | None]:
+    ) -> tuple[Self, Self | None]:
         """Drop the rows of weight zero, and hold out those for early stopping, if any.
 
         Parameters
@@ -120,28 +137,24 @@ class Examples:
         early_stopping : bool or "auto"
             Whether to hold rows out; "auto" does so from 1,000 rows on.
         fraction : float
-            Share of the rows to hold out, in every class.
+            Share of the rows to hold out, in every stratum.
         rng : RandomState
             Draws them.
 
         Raises
         ------
         ValueError
-            If the weights leave fewer than two classes, or no row can be held out.
+            If the weights leave too few rows, or no row can be held out.
         """
         examples = self
         if self.weight is not None:
             examples = self.take(np.flatnonzero(self.weight))
-            if (n_classes := len(np.unique(examples.labels))) < 2:
-                raise ValueError(
-                    f"the weights leave rows of {n_classes} class, but at least 2 "
-                    "classes need rows of a weight above zero"
-                )
+            examples.check_weighted()
         if early_stopping == "auto":
             early_stopping = len(examples) >= _EARLY_STOPPING_FROM
         if not early_stopping:
             return examples, None
-        kept, held_out = hold_out(examples.codes, fraction, rng)
+        kept, held_out = hold_out(examples.strata, fraction, rng)
         if len(held_out) == 0:
             raise ValueError(
                 f"early stopping finds no row to hold out: validation_fraction="
@@ -154,12 +167,12 @@ class Examples:
         data = self.data
         if encoder is not None:
             if fit:
-                encoder.fit(data, self.labels, **self._frequencies())
+                encoder.fit(data, self.classes_for_encoder(), **self._frequencies())
             data = encoder.transform(data)
         weight = self.weight
         return ResidentDataset(
             as_rows(data),
-            torch.from_numpy(self.codes),
+            torch.from_numpy(self.learned()),
             None if weight is None else torch.from_numpy(weight).float(),
         )
 
@@ -174,89 +187,19 @@ class Examples:
         return {"sample_weight": self.sample_weight / min(self.sample_weight.mean(), 1)}
 
 
-def read_examples(
-    estimator: BaseEstimator,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    *,
-    encoder: Any,
-    classes: np.ndarray | None,
-    reset: bool,
-) -> Examples:
-    """Check what an estimator is to be fitted on.
+def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray | None:
+    """Check the weights of rows: not negative, not all zero, one for each target."""
+    if sample_weight is None:
+        return None
+    return _check_sample_weight(
+        sample_weight, y, dtype=np.float64, ensure_non_negative=True
+    )
 
-    Parameters
-    ----------
-    estimator : estimator
-        Its number and names of features are set, or compared; its `class_weight` is
-        read.
-    X, encoder, reset
-        See `read_inputs`.
-    y : array-like of shape (n_rows,)
-        Class labels.
-    sample_weight : array-like of shape (n_rows,), float or None
-        Weights of the rows.
-    classes : ndarray of shape (n_classes,) or None
-        All labels, sorted; by default those in `y`.
 
-    Returns
-    -------
-    examples : Examples
-        All rows, those of weight zero among them.
-
-    Raises
-    ------
-    ValueError
-        If there are no labels, too few, missing or continuous ones, fewer than two
-        classes, labels that are not in `classes`, or weights of a wrong length,
-        negative, not finite, or all zero.
-    """
-    data = read_inputs(estimator, X, encoder, reset=reset)
-    labels = _check_labels(y)
+def check_same_length(data: Any, y: np.ndarray) -> None:
+    """Check that there is a target for each row of what `read_inputs` returned."""
     first = next(iter(data.values())) if isinstance(data, dict) else data
-    check_consistent_length(first, labels)
-    if classes is None:
-        classes = np.unique(labels)
-        if len(classes) < 2:
-            raise ValueError(
-                f"{type(estimator).__name__} needs samples of at least 2 classes in y; "
-                f"got 1 class: {classes.tolist()!r}"
-            )
-    elif len(strange := np.setdiff1d(labels, classes)):
-        raise ValueError(
-            f"y has classes {strange.tolist()!r} that were not there before; the "
-            f"classes are {classes.tolist()!r}"
-        )
-    weights = None
-    if sample_weight is not None:
-        weights = _check_sample_weight(
-            sample_weight, labels, dtype=np.float64, ensure_non_negative=True
-        )
-    by_class = None
-    if estimator.class_weight is not None:
-        by_class = compute_class_weight(
-            estimator.class_weight, classes=classes, y=labels, sample_weight=weights
-        )
-    return Examples(data, labels, classes, weights, by_class)
-
-
-def _check_labels(y: Any) -> np.ndarray:
-    """Return the labels as an array of strings, integers or booleans."""
-    if y is None:
-        raise ValueError(
-            "This classifier requires y to be passed, but the target y is None"
-        )
-    if isinstance(y, pd.Series) and pd.api.types.is_extension_array_dtype(y.dtype):
-        if y.isna().any():
-            raise ValueError("Input y contains NaN.")
-        y = np.array(y.tolist())
-    labels = column_or_1d(y, warn=True)
-    if pd.isna(labels).any():
-        raise ValueError("Input y contains NaN.")
-    assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
-    return labels
+    check_consistent_length(first, y)
 
 
 def hold_out(

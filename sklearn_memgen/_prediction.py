@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,7 @@ class LogitClassifierMixin(ClassifierMixin):
     """
 
     classes_: np.ndarray
-
-    def _logits(self, X: Any) -> torch.Tensor:
-        raise NotImplementedError
+    _logits: Callable[[Any], torch.Tensor]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute the logits.

@@ -6,54 +6,31 @@ import copy
 import inspect
 from collections.abc import Callable
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
 
-from sklearn_memgen._inputs import (
-    as_rows,
-    read_examples,
-    read_inputs,
-)
+from sklearn_memgen._labels import read_labeled
+from sklearn_memgen._net_estimator import NetEstimator
 from sklearn_memgen._prediction import LogitClassifierMixin
 from sklearn_memgen._sklearn import (
     HasMethods,
-    Interval,
     StrOptions,
     _check_partial_fit_first_call,
     _fit_context,
 )
-from sklearn_memgen.training import (
-    LogisticLoss,
-    ResidentDataset,
-    ResidentNet,
-    at_most_threads,
-    auto_batch_size,
-    auto_max_epochs,
-    resolve_device,
-    seeded,
-    train,
-)
+from sklearn_memgen.training import LogisticLoss
 
 __all__ = ["NetClassifier"]
 
-_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "adam": partial(torch.optim.Adam, fused=True),
-    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
-}
 
-
-class NetClassifier(LogitClassifierMixin, BaseEstimator):
+class NetClassifier(LogitClassifierMixin, NetEstimator):
     """A classifier around a torch module that behaves like scikit-learn's own.
 
     Parameters
@@ -158,35 +135,12 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
+        **NetEstimator._parameter_constraints,
         "module": [callable, None],
         "module_params": [dict, None],
         "encoder": [HasMethods(["fit", "transform"]), None],
         "criterion": [callable, None],
-        "optimizer": [StrOptions(set(_OPTIMIZERS)), callable],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"cosine", "constant"})],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_epochs": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "early_stopping": [StrOptions({"auto"}), "boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "class_weight": [StrOptions({"balanced"}), dict, None],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "device": [str, torch.device],
-        "warm_start": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "net_params": [dict, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -216,48 +170,44 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
+        super().__init__(
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            clip_norm=clip_norm,
+            precision=precision,
+            device=device,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            net_params=net_params,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.module = module
         self.module_params = module_params
         self.encoder = encoder
         self.criterion = criterion
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.clip_norm = clip_norm
         self.class_weight = class_weight
-        self.precision = precision
-        self.device = device
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.random_state = random_state
-        self.verbose = verbose
 
     classes_: np.ndarray
-    encoder_: Any
-    net_: ResidentNet
-
-    # What subclasses replace
 
     def _make_encoder(self) -> Any:
-        """Return an encoder to be fitted, or None."""
         return None if self.encoder is None else clone(self.encoder)
 
-    def _make_module(self, encoder: Any, n_features: int | None, n_classes: int) -> Any:
-        """Return the module, or what makes it."""
+    def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
         if self.module is None:
             raise ValueError("module=None; NetClassifier needs a torch module")
         if isinstance(self.module, nn.Module):
             return copy.deepcopy(self.module)
         params = dict(self.module_params or {})
-        offered = {"n_features": n_features, "n_classes": n_classes}
+        offered = {"n_features": n_features, "n_classes": n_outputs}
         accepted = inspect.signature(self.module).parameters
         params |= {
             k: v for k, v in offered.items() if k in accepted and k not in params
@@ -265,19 +215,10 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         return partial(self.module, **params)
 
     def _make_criterion(self) -> Callable[..., nn.Module]:
-        """Return what makes the loss."""
         criterion = getattr(self, "criterion", None)
         return (
             LogisticLoss if criterion is None else partial(criterion, reduction="none")
         )
-
-    def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
-        """Return what makes the optimizers of a module's `optimizer_groups`."""
-        return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
-
-    def _worthwhile_threads(self, net: ResidentNet) -> int | None:
-        """Return how many threads a training step can make use of, if that is known."""
-        return None
 
     # Fitting
 
@@ -314,9 +255,9 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         UserWarning
             On Ctrl-C during training; the classifier keeps what it has learned.
         """
-        going_on = self.warm_start and hasattr(self, "net_")
+        going_on = self._goes_on
         encoder = self.encoder_ if going_on else self._make_encoder()
-        examples = read_examples(
+        examples = read_labeled(
             self,
             X,
             y,
@@ -325,26 +266,8 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             classes=self.classes_ if going_on else None,
             reset=not going_on,
         )
-        self._rng = check_random_state(self.random_state)
-        examples, held_out = examples.split(
-            self.early_stopping, self.validation_fraction, self._rng
-        )
-        training = examples.encode(encoder, fit=not going_on)
-        validation = None if held_out is None else held_out.encode(encoder, fit=False)
-        if training.weight is not None:
-            # So that the scale of the weights does not change the learning rate.
-            scale = 1 / training.weight.mean()
-            training = training.weighted(scale)
-            validation = None if validation is None else validation.weighted(scale)
-        self._train(
-            self.net_ if going_on else None,
-            encoder,
-            examples.classes,
-            training,
-            validation,
-            schedule=self.schedule,
-            max_epochs=self.max_epochs,
-        )
+        self._fit(examples, encoder, going_on=going_on)
+        self.classes_ = examples.classes
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -391,7 +314,7 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             )
         encoder = self._make_encoder() if first else self.encoder_
         _check_partial_fit_first_call(self, classes)
-        examples = read_examples(
+        examples = read_labeled(
             self,
             X,
             y,
@@ -400,108 +323,5 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             classes=self.classes_,
             reset=first,
         )
-        chunk = examples.encode(encoder, fit=first)
-        if first:
-            # Kept, so that each chunk is shuffled anew.
-            self._rng = check_random_state(self.random_state)
-        self._train(
-            None if first else self.net_,
-            encoder,
-            self.classes_,
-            chunk,
-            None,
-            schedule="constant",
-            max_epochs=1,
-        )
+        self._partial_fit(examples, encoder, first=first)
         return self
-
-    def _train(
-        self,
-        net: ResidentNet | None,
-        encoder: Any,
-        classes: np.ndarray,
-        training: ResidentDataset,
-        validation: ResidentDataset | None,
-        *,
-        schedule: str,
-        max_epochs: int | str,
-    ) -> None:
-        """Train a net, or a new one, and keep it."""
-        device = resolve_device(self.device)
-        batch_size = auto_batch_size(self.batch_size, len(training))
-        with seeded(self._rng.randint(2**31), device):
-            if net is None:
-                net = self._make_net(encoder, training, len(classes), batch_size)
-                net.set_params(device=str(device)).initialize()
-            else:  # parameters may have been set since the net was made
-                net.to(device).set_params(
-                    lr=self.learning_rate,
-                    optimizer__weight_decay=self.weight_decay,
-                    clip_norm=self.clip_norm,
-                    precision=self.precision,
-                )
-            net.batch_size = batch_size
-            net.max_epochs = auto_max_epochs(max_epochs, len(training), batch_size)
-            net.schedule = schedule
-            with at_most_threads(self._worthwhile_threads(net)):
-                self.history_ = train(
-                    net,
-                    training,
-                    validation,
-                    callbacks=self.callbacks or (),
-                    n_iter_no_change=self.n_iter_no_change,
-                    tol=self.tol,
-                    verbose=self.verbose,
-                )
-        self.classes_, self.encoder_, self.net_ = classes, encoder, net
-
-    def _make_net(
-        self, encoder: Any, training: ResidentDataset, n_classes: int, batch_size: int
-    ) -> ResidentNet:
-        inputs = training.X[:1].inputs()
-        n_features = inputs.shape[-1] if isinstance(inputs, torch.Tensor) else None
-        optimizer = self.optimizer
-        net = ResidentNet(
-            self._make_module(encoder, n_features, n_classes),
-            criterion=self._make_criterion(),
-            optimizer=_OPTIMIZERS[optimizer]
-            if isinstance(optimizer, str)
-            else optimizer,
-            optimizer__weight_decay=self.weight_decay,
-            lr=self.learning_rate,
-            group_optimizers=self._group_optimizers(batch_size),
-            clip_norm=self.clip_norm,
-            precision=self.precision,
-            classes=list(range(n_classes)),
-            verbose=0,
-        )
-        return net.set_params(**(self.net_params or {}))
-
-    # Predicting
-
-    def _logits(self, X: Any) -> torch.Tensor:
-        check_is_fitted(self)
-        data = read_inputs(self, X, self.encoder_, reset=False)
-        if self.encoder_ is not None:
-            data = self.encoder_.transform(data)
-        self._follow_device()
-        return self.net_.logits(as_rows(data))
-
-    def _follow_device(self) -> None:
-        """Move the net where `device` says; to the CPU where there is no such device.
-
-        A model fitted on a GPU is loaded on the CPU, and moves from there.
-        """
-        try:
-            device = resolve_device(self.device)
-        except ValueError:
-            device = torch.device("cpu")
-        if str(device) != self.net_.device:
-            self.net_.to(device)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        encoder = self._make_encoder()
-        if encoder is not None:
-            tags.input_tags = get_tags(encoder).input_tags
-        return tags

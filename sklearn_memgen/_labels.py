@@ -1,0 +1,150 @@
+"""Labels, classes and their weights, checked before a classifier learns them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from sklearn_memgen._inputs import (
+    Examples,
+    check_same_length,
+    check_weights,
+    read_inputs,
+)
+
+__all__ = ["LabeledExamples", "read_labeled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledExamples(Examples):
+    """Rows with class labels.
+
+    Parameters
+    ----------
+    data, y, sample_weight
+        See `Examples`; `y` holds the labels.
+    classes : ndarray of shape (n_classes,)
+        All labels, sorted.
+    class_weight : ndarray of shape (n_classes,) or None
+        Weights of the classes, which count in the loss only.
+    """
+
+    classes: np.ndarray
+    class_weight: np.ndarray | None = None
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        if self.class_weight is None:
+            return self.sample_weight
+        weight = self.class_weight[self.learned()]
+        return weight if self.sample_weight is None else weight * self.sample_weight
+
+    @property
+    def strata(self) -> np.ndarray:
+        return self.learned()
+
+    def learned(self) -> np.ndarray:
+        return np.searchsorted(self.classes, self.y)
+
+    def classes_for_encoder(self) -> np.ndarray:
+        return self.y
+
+    def check_weighted(self) -> None:
+        if (n_classes := len(np.unique(self.y))) < 2:
+            raise ValueError(
+                f"the weights leave rows of {n_classes} class, but at least 2 classes "
+                "need rows of a weight above zero"
+            )
+
+
+def read_labeled(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    encoder: Any,
+    classes: np.ndarray | None,
+    reset: bool,
+) -> LabeledExamples:
+    """Check what a classifier is to be fitted on.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Its number and names of features are set, or compared; its `class_weight` is
+        read.
+    X, encoder, reset
+        See `read_inputs`.
+    y : array-like of shape (n_rows,)
+        Class labels.
+    sample_weight : array-like of shape (n_rows,), float or None
+        Weights of the rows.
+    classes : ndarray of shape (n_classes,) or None
+        All labels, sorted; by default those in `y`.
+
+    Returns
+    -------
+    examples : LabeledExamples
+        All rows, those of weight zero among them.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, too few, missing or continuous ones, fewer than two
+        classes, labels that are not in `classes`, or weights of a wrong length,
+        negative, not finite, or all zero.
+    """
+    data = read_inputs(estimator, X, encoder, reset=reset)
+    labels = _check_labels(y)
+    check_same_length(data, labels)
+    if classes is None:
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(estimator).__name__} needs samples of at least 2 classes in y; "
+                f"got 1 class: {classes.tolist()!r}"
+            )
+    elif len(strange := np.setdiff1d(labels, classes)):
+        raise ValueError(
+            f"y has classes {strange.tolist()!r} that were not there before; the "
+            f"classes are {classes.tolist()!r}"
+        )
+    weights = check_weights(sample_weight, labels)
+    by_class = None
+    if estimator.class_weight is not None:
+        by_class = compute_class_weight(
+            estimator.class_weight, classes=classes, y=labels, sample_weight=weights
+        )
+    return LabeledExamples(
+        data, labels, weights, classes=classes, class_weight=by_class
+    )
+
+
+def _check_labels(y: Any) -> np.ndarray:
+    """Return the labels as an array of strings, integers or booleans."""
+    if y is None:
+        raise ValueError(
+            "This classifier requires y to be passed, but the target y is None"
+        )
+    if isinstance(y, pd.Series) and pd.api.types.is_extension_array_dtype(y.dtype):
+        if y.isna().any():
+            raise ValueError("Input y contains NaN.")
+        y = np.array(y.tolist())
+    labels = column_or_1d(y, warn=True)
+    if pd.isna(labels).any():
+        raise ValueError("Input y contains NaN.")
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    return labels

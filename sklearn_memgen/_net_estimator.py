@@ -1,0 +1,292 @@
+"""NetEstimator: what classifiers and regressors around a torch net share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+from torch import nn
+from torch.optim import Optimizer
+
+from sklearn_memgen._inputs import Examples, as_rows, read_inputs
+from sklearn_memgen._sklearn import Interval, StrOptions
+from sklearn_memgen.training import (
+    ResidentDataset,
+    ResidentNet,
+    at_most_threads,
+    auto_batch_size,
+    auto_max_epochs,
+    resolve_device,
+    seeded,
+    train,
+)
+
+__all__ = ["NetEstimator"]
+
+_OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adam": partial(torch.optim.Adam, fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
+}
+
+
+class NetEstimator(BaseEstimator):
+    """Training, state and prediction of an estimator around a torch net.
+
+    A subclass reads its examples in `fit` and `partial_fit`, hands them to `_fit` and
+    `_partial_fit`, and turns `_logits` into predictions. It says what the net is by
+    `_make_encoder`, `_make_module` and `_make_criterion`.
+
+    Parameters
+    ----------
+    optimizer, learning_rate, weight_decay, schedule, batch_size, max_epochs, \
+            early_stopping, validation_fraction, n_iter_no_change, tol, clip_norm, \
+            precision, device, warm_start, callbacks, net_params, random_state, verbose
+        See `NetClassifier`. They have no defaults here; scikit-learn reads parameters
+        and their defaults off the signature of the subclass.
+    """
+
+    _parameter_constraints: dict = {
+        "optimizer": [StrOptions(set(_OPTIMIZERS)), callable],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "schedule": [StrOptions({"cosine", "constant"})],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "early_stopping": [StrOptions({"auto"}), "boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str, torch.device],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "net_params": [dict, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        optimizer: str | Callable[..., Optimizer],
+        learning_rate: float,
+        weight_decay: float,
+        schedule: str,
+        batch_size: int | str,
+        max_epochs: int | str,
+        early_stopping: bool | str,
+        validation_fraction: float,
+        n_iter_no_change: int,
+        tol: float,
+        clip_norm: float | None,
+        precision: str,
+        device: str | torch.device,
+        warm_start: bool,
+        callbacks: list[Callback] | None,
+        net_params: dict[str, Any] | None,
+        random_state: int | np.random.RandomState | None,
+        verbose: int,
+    ) -> None:
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.clip_norm = clip_norm
+        self.precision = precision
+        self.device = device
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.random_state = random_state
+        self.verbose = verbose
+
+    encoder_: Any
+    net_: ResidentNet
+
+    # What subclasses replace
+
+    #: What trains the module.
+    _net_type: type[ResidentNet] = ResidentNet
+
+    def _make_encoder(self) -> Any:
+        """Return an encoder to be fitted, or None."""
+        raise NotImplementedError
+
+    def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
+        """Return the module, or what makes it.
+
+        `n_outputs` is the number of classes, or 1 for a regressor.
+        """
+        raise NotImplementedError
+
+    def _make_criterion(self) -> Callable[..., nn.Module]:
+        """Return what makes the loss."""
+        raise NotImplementedError
+
+    def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
+        """Return what makes the optimizers of a module's `optimizer_groups`."""
+        return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
+
+    def _worthwhile_threads(self, net: ResidentNet) -> int | None:
+        """Return how many threads a training step can make use of, if that is known."""
+        return None
+
+    # Fitting
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether `fit` goes on with the net that is there."""
+        return self.warm_start and hasattr(self, "net_")
+
+    def _fit(self, examples: Examples, encoder: Any, *, going_on: bool) -> None:
+        """Train a net to the end, the one that is there or a new one."""
+        self._rng = check_random_state(self.random_state)
+        examples, held_out = examples.split(
+            self.early_stopping, self.validation_fraction, self._rng
+        )
+        training = examples.encode(encoder, fit=not going_on)
+        validation = None if held_out is None else held_out.encode(encoder, fit=False)
+        if training.weight is not None:
+            # So that the scale of the weights does not change the learning rate.
+            scale = 1 / training.weight.mean()
+            training = training.weighted(scale)
+            validation = None if validation is None else validation.weighted(scale)
+        self._train(
+            self.net_ if going_on else None,
+            encoder,
+            examples.n_outputs,
+            training,
+            validation,
+            schedule=self.schedule,
+            max_epochs=self.max_epochs,
+        )
+
+    def _partial_fit(self, examples: Examples, encoder: Any, *, first: bool) -> None:
+        """Pass once over a chunk, at a constant learning rate."""
+        chunk = examples.encode(encoder, fit=first)
+        if first:
+            # Kept, so that each chunk is shuffled anew.
+            self._rng = check_random_state(self.random_state)
+        self._train(
+            None if first else self.net_,
+            encoder,
+            examples.n_outputs,
+            chunk,
+            None,
+            schedule="constant",
+            max_epochs=1,
+        )
+
+    def _train(
+        self,
+        net: ResidentNet | None,
+        encoder: Any,
+        n_outputs: int,
+        training: ResidentDataset,
+        validation: ResidentDataset | None,
+        *,
+        schedule: str,
+        max_epochs: int | str,
+    ) -> None:
+        """Train a net, or a new one, and keep it."""
+        device = resolve_device(self.device)
+        batch_size = auto_batch_size(self.batch_size, len(training))
+        with seeded(self._rng.randint(2**31), device):
+            if net is None:
+                net = self._make_net(encoder, training, n_outputs, batch_size)
+                net.set_params(device=str(device)).initialize()
+            else:  # parameters may have been set since the net was made
+                net.to(device).set_params(
+                    lr=self.learning_rate,
+                    optimizer__weight_decay=self.weight_decay,
+                    clip_norm=self.clip_norm,
+                    precision=self.precision,
+                )
+            net.batch_size = batch_size
+            net.max_epochs = auto_max_epochs(max_epochs, len(training), batch_size)
+            net.schedule = schedule
+            with at_most_threads(self._worthwhile_threads(net)):
+                self.history_ = train(
+                    net,
+                    training,
+                    validation,
+                    callbacks=self.callbacks or (),
+                    n_iter_no_change=self.n_iter_no_change,
+                    tol=self.tol,
+                    verbose=self.verbose,
+                )
+        self.encoder_, self.net_ = encoder, net
+
+    def _make_net(
+        self, encoder: Any, training: ResidentDataset, n_outputs: int, batch_size: int
+    ) -> ResidentNet:
+        inputs = training.X[:1].inputs()
+        n_features = inputs.shape[-1] if isinstance(inputs, torch.Tensor) else None
+        optimizer = self.optimizer
+        net = self._net_type(
+            self._make_module(encoder, n_features, n_outputs),
+            criterion=self._make_criterion(),
+            optimizer=_OPTIMIZERS[optimizer]
+            if isinstance(optimizer, str)
+            else optimizer,
+            optimizer__weight_decay=self.weight_decay,
+            lr=self.learning_rate,
+            group_optimizers=self._group_optimizers(batch_size),
+            clip_norm=self.clip_norm,
+            precision=self.precision,
+            classes=list(range(n_outputs)),
+            verbose=0,
+        )
+        return net.set_params(**(self.net_params or {}))
+
+    # Predicting
+
+    def _logits(self, X: Any) -> torch.Tensor:
+        """Compute what the module returns, shape (n_rows, n_outputs), on the host."""
+        check_is_fitted(self)
+        data = read_inputs(self, X, self.encoder_, reset=False)
+        if self.encoder_ is not None:
+            data = self.encoder_.transform(data)
+        self._follow_device()
+        return self.net_.logits(as_rows(data))
+
+    def _follow_device(self) -> None:
+        """Move the net where `device` says; to the CPU where there is no such device.
+
+        A model fitted on a GPU is loaded on the CPU, and moves from there.
+        """
+        try:
+            device = resolve_device(self.device)
+        except ValueError:
+            device = torch.device("cpu")
+        if str(device) != self.net_.device:
+            self.net_.to(device)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        encoder = self._make_encoder()
+        if encoder is not None:
+            tags.input_tags = get_tags(encoder).input_tags
+        return tags
