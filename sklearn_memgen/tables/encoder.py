@@ -12,7 +12,12 @@ import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import (
+    assert_all_finite,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._sklearn import (
@@ -82,6 +87,8 @@ class TableEncoder(  # type: ignore[call-arg]
         Crosses with more combinations than this are hashed into so many buckets.
     n_text_buckets : int, default=131072
         Buckets that the n-grams of each text column are hashed into.
+    target_type : {"classes", "continuous"}, default="classes"
+        Whether `memorize="auto"` takes the `y` of `fit` for class labels or numbers.
     random_state : int, RandomState instance or None, default=None
         Draws the folds by which `memorize="auto"` decides.
 
@@ -98,7 +105,8 @@ class TableEncoder(  # type: ignore[call-arg]
     memorized_ : DataFrame
         One row per numeric column with values that repeat: `column`, `n_values`,
         whether it is `memorized`, and the evidence where it was tested: `loss_bins`,
-        `loss_exact`, `gain` and its `standard_error`, in nats a row out of fold.
+        `loss_exact`, `gain` and its `standard_error`, in nats a row out of fold; those
+        of a continuous target are of Gaussian errors.
     id_offsets_ : ndarray of shape (n_id_columns + 1,), int64
         Where the ids of each id column begin; the last entry is the number of ids.
     id_counts_ : ndarray of shape (n_ids,)
@@ -112,7 +120,7 @@ class TableEncoder(  # type: ignore[call-arg]
 
     See Also
     --------
-    WideDeepClassifier : A classifier on top of it.
+    WideDeepClassifier, WideDeepRegressor : A classifier and a regressor on top of it.
 
     Notes
     -----
@@ -155,6 +163,7 @@ class TableEncoder(  # type: ignore[call-arg]
         "n_bins": [Interval(Integral, 0, None, closed="left")],
         "n_cross_buckets": [Interval(Integral, 1, None, closed="left")],
         "n_text_buckets": [Interval(Integral, 1, None, closed="left")],
+        "target_type": [StrOptions({"classes", "continuous"})],
         "random_state": ["random_state"],
     }
 
@@ -170,6 +179,7 @@ class TableEncoder(  # type: ignore[call-arg]
         n_bins: int = 48,
         n_cross_buckets: int = 2**16,
         n_text_buckets: int = 2**17,
+        target_type: str = "classes",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.categorical_features = categorical_features
@@ -181,6 +191,7 @@ class TableEncoder(  # type: ignore[call-arg]
         self.n_bins = n_bins
         self.n_cross_buckets = n_cross_buckets
         self.n_text_buckets = n_text_buckets
+        self.target_type = target_type
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -192,7 +203,8 @@ class TableEncoder(  # type: ignore[call-arg]
         X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
             The table.
         y : array-like of shape (n_rows,), default=None
-            Class labels. Without them `memorize="auto"` remembers nothing.
+            Class labels, or numbers if `target_type` is "continuous". Without them
+            `memorize="auto"` remembers nothing.
         sample_weight : array-like of shape (n_rows,), default=None
             Rows count by their weight.
 
@@ -213,7 +225,7 @@ class TableEncoder(  # type: ignore[call-arg]
         validate_data(self, X, skip_check_array=True)
         if y is not None:
             check_consistent_length(table, y)
-            y = pd.factorize(column_or_1d(y), use_na_sentinel=False)[0]
+            y = self._read_target(column_or_1d(y))
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(
@@ -239,6 +251,14 @@ class TableEncoder(  # type: ignore[call-arg]
         self.id_counts_ = np.concatenate([np.empty(0), *counts])
         self.n_sparse_features_ = self._sparse.n_features
         return self
+
+    def _read_target(self, y: np.ndarray) -> np.ndarray:
+        """Return class indices, or float64 for a continuous target."""
+        if self.target_type == "classes":
+            return pd.factorize(y, use_na_sentinel=False)[0]
+        y = y.astype(np.float64)
+        assert_all_finite(y, input_name="y")
+        return y
 
     def _fit_sparse(self, table: sparse.csr_matrix) -> None:
         for parameter in (*KIND_PARAMETERS.values(), "memorize", "crosses"):

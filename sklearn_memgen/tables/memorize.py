@@ -16,8 +16,16 @@ __all__ = ["choose_memorized", "weigh_exact_values"]
 #: Bins against which exact values have to prove themselves, folds of the proof, and
 #: the rows it looks at.
 _N_TEST_BINS, _N_FOLDS, _MAX_ROWS = 64, 5, 200_000
-#: How many rows a value's own class frequencies must weigh against the prior.
+#: How many rows a value's own class frequencies, or its own mean, must weigh against
+#: the prior.
 _PRIOR_ROWS = 4.0
+#: What a value has to gain over all rows, in nats. For classes Akaike's bar: it keeps
+#: nearly unique values out, which tell something of a row but overfit beside other
+#: columns. For numbers a quarter of it: means of values that gained 0.4 nats or more
+#: helped a net on real tables, those of values that gained 0.12 or less did harm.
+_NATS_A_VALUE, _NATS_A_MEAN = 1.0, 0.25
+#: Least mean squared error of a standardized target: what is exact up to rounding.
+_LEAST_ERROR = 1e-12
 _EVIDENCE = [
     "column",
     "n_values",
@@ -47,8 +55,9 @@ def choose_memorized(
         The numeric columns, float64.
     memorize : {"auto", "none", "exact"} or list of column labels
         See `TableEncoder`.
-    y : ndarray of shape (n_rows,) or None
-        Class indices; without them "auto" chooses nothing.
+    y : ndarray of shape (n_rows,), int or float, or None
+        Class indices, or a numeric target if of floats; without it "auto" chooses
+        nothing.
     weights : ndarray of shape (n_rows,) or None
         Weights of the rows.
     n_bins : int
@@ -94,7 +103,7 @@ def weigh_exact_values(
     weights: np.ndarray | None,
     rng: np.random.RandomState,
 ) -> dict[str, float | bool]:
-    """Ask out of fold whether exact values tell more of the class than bins do.
+    """Ask out of fold whether exact values tell more of the target than bins do.
 
     Parameters
     ----------
@@ -102,8 +111,8 @@ def weigh_exact_values(
         The column, NaN where missing.
     ids : ndarray of shape (n_rows,)
         Ids of the exact values.
-    y : ndarray of shape (n_rows,)
-        Class indices.
+    y : ndarray of shape (n_rows,), int or float
+        Class indices, or a numeric target if of floats.
     weights : ndarray of shape (n_rows,) or None
         Weights of the rows.
     rng : RandomState
@@ -113,11 +122,11 @@ def weigh_exact_values(
     -------
     evidence : dict
         `loss_bins` and `loss_exact`, the out-of-fold log-losses, in nats a row, of
-        class frequencies by bin and by value; their difference `gain`; its
-        `standard_error` over folds; and the decision `memorized`: whether the gain is
-        two standard errors above zero, and, over all rows, more than one nat for each
-        value. The second bar is that of Akaike's criterion; it keeps nearly unique
-        values out, which tell something of a row but overfit beside other columns.
+        class frequencies, or means of a numeric target under Gaussian errors, by bin
+        and by value; their difference `gain`; its `standard_error` over folds; and the
+        decision `memorized`: whether the gain is two standard errors above zero, and,
+        over all rows, more than one nat for each value, or a quarter of one for a
+        numeric target.
     """
     if len(values) > _MAX_ROWS:
         rows = rng.choice(len(values), _MAX_ROWS, replace=False)
@@ -130,14 +139,17 @@ def weigh_exact_values(
     bins = np.searchsorted(edges, values, side="right")  # NaN sorts behind all
     bins[np.isnan(values)] = len(edges) + 1
     folds = rng.permutation(len(values)) % _N_FOLDS
-    loss_bins = _out_of_fold_loss(bins, y, weights, folds)
-    loss_exact = _out_of_fold_loss(ids, y, weights, folds)
+    is_numeric = y.dtype.kind == "f"
+    out_of_fold_loss = _loss_of_means if is_numeric else _loss_of_frequencies
+    loss_bins = out_of_fold_loss(bins, y, weights, folds)
+    loss_exact = out_of_fold_loss(ids, y, weights, folds)
     gains = loss_bins - loss_exact
     gain = float(gains.mean())
     n_rows = len(values) if weights is None else weights.sum()
     standard_error = float(gains.std(ddof=1) / np.sqrt(_N_FOLDS))
+    bar = len(np.unique(ids)) * (_NATS_A_MEAN if is_numeric else _NATS_A_VALUE)
     return {
-        "memorized": gain > 2 * standard_error and gain * n_rows > len(np.unique(ids)),
+        "memorized": gain > 2 * standard_error and gain * n_rows > bar,
         "loss_bins": float(loss_bins.mean()),
         "loss_exact": float(loss_exact.mean()),
         "gain": gain,
@@ -145,7 +157,7 @@ def weigh_exact_values(
     }
 
 
-def _out_of_fold_loss(
+def _loss_of_frequencies(
     ids: np.ndarray, y: np.ndarray, weights: np.ndarray | None, folds: np.ndarray
 ) -> np.ndarray:
     """Log-loss a row in each fold of class frequencies by id from the other folds."""
@@ -160,3 +172,25 @@ def _out_of_fold_loss(
     log_frequencies = np.log((others + _PRIOR_ROWS * prior) / totals)
     n_rows = np.maximum(counts.sum(axis=(1, 2)), 1e-12)
     return -(counts * log_frequencies).sum(axis=(1, 2)) / n_rows
+
+
+def _loss_of_means(
+    ids: np.ndarray, y: np.ndarray, weights: np.ndarray | None, folds: np.ndarray
+) -> np.ndarray:
+    """Gaussian log-loss a row in each fold of means by id from the other folds."""
+    if weights is None:
+        weights = np.ones(len(y))
+    y = y - np.average(y, weights=weights)
+    y /= np.sqrt(np.average(y**2, weights=weights)) or 1.0
+    n_ids = int(ids.max()) + 1
+    cells = folds * np.int64(n_ids) + ids
+    shape, size = (_N_FOLDS, n_ids), _N_FOLDS * n_ids
+    counts = np.bincount(cells, weights, size).reshape(shape)
+    sums = np.bincount(cells, weights * y, size).reshape(shape)
+    other_counts, other_sums = counts.sum(axis=0) - counts, sums.sum(axis=0) - sums
+    rows = np.maximum(other_counts.sum(axis=1, keepdims=True), 1e-12)
+    prior = other_sums.sum(axis=1, keepdims=True) / rows
+    means = (other_sums + _PRIOR_ROWS * prior) / (other_counts + _PRIOR_ROWS)
+    errors = np.bincount(folds, weights * (y - means[folds, ids]) ** 2, _N_FOLDS)
+    n_rows = np.maximum(counts.sum(axis=1), 1e-12)
+    return 0.5 * np.log(2 * np.pi * np.e * np.maximum(errors / n_rows, _LEAST_ERROR))

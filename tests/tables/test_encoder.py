@@ -366,3 +366,17 @@ def test_bad_weights(weights, message):
 def test_labels_of_another_length():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         TableEncoder().fit(pd.DataFrame({"a": [1.0, 2]}), [0, 1, 1])
+
+
+def test_a_continuous_target_is_judged_by_its_means():
+    """By default the numbers would be labels, each of one row."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"price": rng.integers(0, 300, 3000)})
+    y = 5 * (rng.random(300) < 0.2)[X["price"]] + rng.normal(size=3000)
+    encoder = TableEncoder(target_type="continuous").fit(X, y)
+    assert list(encoder.id_columns_) == ["price (exact)"]
+    assert encoder.memorized_["memorized"].tolist() == [True]
+    losses = [e.fit(X, y).memorized_["loss_bins"][0] for e in (encoder, TableEncoder())]
+    assert losses[0] < 3 < losses[1]  # nats of a density, and of 3,000 classes
+    with pytest.raises(ValueError, match="y contains NaN"):
+        encoder.fit(X, np.where(X["price"] == 1, np.nan, y))

@@ -158,6 +158,96 @@ def test_random_state_draws_the_folds():
     assert first == again != other
 
 
+# A numeric target
+
+
+def spiked_means(n_rows=4000, seed=0):
+    """One value in twenty adds much; bins of seven values blur it."""
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 400, n_rows).astype(float)
+    bonus = np.where(rng.random(400) < 0.05, 5.0, 0.0)
+    return values, bonus[values.astype(int)] + rng.normal(size=n_rows)
+
+
+def smooth_means(n_rows=4000, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 400, n_rows).astype(float)
+    return values, np.sin(values / 60) + rng.normal(size=n_rows)
+
+
+def nearly_unique_means(n_rows=4000, seed=0):
+    values, _ = nearly_unique(n_rows, seed)
+    return values, np.random.default_rng(seed).normal(size=n_rows)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_means_of_exact_values_are_memorized(seed):
+    values, y = spiked_means(seed=seed)
+    chosen, evidence = choose({"amount": values}, y=y, seed=seed)
+    assert list(chosen) == ["amount (exact)"]
+    assert evidence["gain"].iloc[0] > 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("draw", [smooth_means, nearly_unique_means])
+def test_no_memory_of_means_where_there_is_nothing_exact_to_learn(draw, seed):
+    values, y = draw(seed=seed)
+    chosen, evidence = choose({"amount": values}, y=y, seed=seed)
+    assert not chosen and evidence["gain"].iloc[0] < 0
+
+
+def test_the_unit_of_the_target_does_not_matter():
+    values, y = spiked_means()
+    ids = Vocabulary.fit(values).encode(values)
+    here, there = (
+        weigh_exact_values(values, ids, target, None, np.random.RandomState(0))
+        for target in (y, 1e6 * y - 5e5)
+    )
+    assert here == pytest.approx(there)
+
+
+def test_the_loss_of_means_is_that_of_a_gaussian():
+    """A target of noise has the entropy of the normal distribution, 1.419 nats."""
+    values, y = smooth_means()
+    y = np.random.default_rng(1).normal(size=len(y))
+    ids = np.zeros(len(y), dtype=int)
+    loss = weigh_exact_values(values, ids, y, None, np.random.RandomState(0))
+    assert loss["loss_exact"] == pytest.approx(0.5 * np.log(2 * np.pi * np.e), abs=0.01)
+
+
+def test_weights_of_means_are_numbers_of_rows():
+    """Noisy rows of weight zero change nothing."""
+    values, y = spiked_means()
+    weights = (np.arange(len(y)) % 2).astype(float)
+    ids = Vocabulary.fit(values).encode(values)
+    noisy = np.where(weights == 0, 1e3, y)
+    evidence = [
+        weigh_exact_values(values, ids, target, weights, np.random.RandomState(0))
+        for target in (y, noisy)
+    ]
+    assert evidence[0] == pytest.approx(evidence[1])
+    ones = np.ones(len(y))
+    plain, weighted = (
+        weigh_exact_values(values, ids, y, w, np.random.RandomState(0))
+        for w in (None, ones)
+    )
+    assert plain == pytest.approx(weighted)
+
+
+@pytest.mark.parametrize("y", [np.zeros(4000), np.full(4000, 0.1)])
+def test_a_constant_target_needs_no_memory(y):
+    values, _ = smooth_means()
+    chosen, evidence = choose({"amount": values}, y=y)
+    assert not chosen and np.isfinite(evidence["gain"].iloc[0])
+
+
+def test_a_target_that_exact_values_tell_without_error():
+    values, _ = smooth_means()
+    y = np.random.default_rng(0).normal(size=400)[values.astype(int)]
+    chosen, evidence = choose({"amount": values}, y=y)
+    assert chosen and np.isfinite(evidence["gain"].iloc[0])
+
+
 def test_adult(data_folder):
     """What the table is known for: amounts decide, census weights do not."""
     X = pd.read_parquet(data_folder / "tabular" / "adult.parquet")
