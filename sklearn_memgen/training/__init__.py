@@ -10,9 +10,10 @@ from sklearn_memgen.training.batches import (
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
-from sklearn_memgen.training.losses import LogisticLoss, probabilities
+from sklearn_memgen.training.losses import LogisticLoss, RegressionLoss, probabilities
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
+from sklearn_memgen.training.regression import ResidentRegressionNet
 
 __all__ = [
     "FTRL",
@@ -20,9 +21,11 @@ __all__ = [
     "Batch",
     "LogisticLoss",
     "ProgressBar",
+    "RegressionLoss",
     "ResidentBatches",
     "ResidentDataset",
     "ResidentNet",
+    "ResidentRegressionNet",
     "Rows",
     "at_most_threads",
     "auto_batch_size",

@@ -1,4 +1,4 @@
-"""Loss, probabilities and learning-rate schedule."""
+"""Losses, probabilities and learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["LogisticLoss", "cosine_with_warm_up", "probabilities"]
+__all__ = ["LogisticLoss", "RegressionLoss", "cosine_with_warm_up", "probabilities"]
 
 #: Share of the steps in which the learning rate of the cosine schedule rises.
 _WARM_UP = 0.05
@@ -40,3 +40,35 @@ def cosine_with_warm_up(progress: float) -> float:
     if progress < _WARM_UP:
         return progress / _WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+
+
+class RegressionLoss(nn.Module):
+    r"""Loss of each row, from one output a row.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "absolute_error", "quantile", "poisson"}, \
+            default="squared_error"
+        With output :math:`z` and target :math:`y`: :math:`(z - y)^2 / 2`,
+        :math:`|z - y|`, the pinball loss, or half the Poisson deviance of the rate
+        :math:`e^z`.
+    quantile : float, default=0.5
+        The quantile of the pinball loss, between 0 and 1.
+    """
+
+    def __init__(self, loss: str = "squared_error", quantile: float = 0.5) -> None:
+        super().__init__()
+        self.loss = loss
+        self.quantile = quantile
+
+    def forward(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses, shape (batch,)."""
+        z = outputs.float().view(-1)
+        if self.loss == "poisson":
+            return z.exp() - y * z + torch.xlogy(y, y) - y
+        error = y - z
+        if self.loss == "absolute_error":
+            return error.abs()
+        if self.loss == "quantile":
+            return torch.maximum(self.quantile * error, (self.quantile - 1) * error)
+        return error.square() / 2
