@@ -2,7 +2,8 @@
 
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.wide_deep import WideDeepClassifier
+from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
-__all__ = ["NetClassifier", "WideDeepClassifier", "__version__"]
+__all__ = ["NetClassifier", "WideDeepClassifier", "WideDeepRegressor", "__version__"]
 
 __version__ = "0.1.0.dev0"

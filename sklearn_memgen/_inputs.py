@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -30,9 +30,6 @@ __all__ = [
     "hold_out",
     "read_inputs",
 ]
-
-#: Tables of at least so many rows hold some out for early stopping by default.
-_EARLY_STOPPING_FROM = 1000
 
 
 def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) -> Any:
@@ -87,6 +84,9 @@ class Examples(ABC):
 
     # What subclasses replace
 
+    #: Tables of at least so many rows hold some out for early stopping by default.
+    early_stopping_from: ClassVar[int]
+
     @property
     @abstractmethod
     def n_outputs(self) -> int:
@@ -105,10 +105,6 @@ class Examples(ABC):
     @abstractmethod
     def learned(self) -> np.ndarray:
         """Return what the net learns to return, shape (n_rows,)."""
-
-    @abstractmethod
-    def classes_for_encoder(self) -> np.ndarray:
-        """Return the classes by which an encoder judges columns, shape (n_rows,)."""
 
     @abstractmethod
     def check_weighted(self) -> None:
@@ -135,7 +131,8 @@ class Examples(ABC):
         Parameters
         ----------
         early_stopping : bool or "auto"
-            Whether to hold rows out; "auto" does so from 1,000 rows on.
+            Whether to hold rows out; "auto" does so from
+            `early_stopping_from` rows on.
         fraction : float
             Share of the rows to hold out, in every stratum.
         rng : RandomState
@@ -151,14 +148,15 @@ class Examples(ABC):
             examples = self.take(np.flatnonzero(self.weight))
             examples.check_weighted()
         if early_stopping == "auto":
-            early_stopping = len(examples) >= _EARLY_STOPPING_FROM
+            early_stopping = len(examples) >= self.early_stopping_from
         if not early_stopping:
             return examples, None
         kept, held_out = hold_out(examples.strata, fraction, rng)
         if len(held_out) == 0:
+            of_any = " of any class" if self.n_outputs > 1 else ""
             raise ValueError(
                 f"early stopping finds no row to hold out: validation_fraction="
-                f"{fraction} of {len(examples)} rows is less than one row of any class"
+                f"{fraction} of {len(examples)} rows is less than one row{of_any}"
             )
         return examples.take(kept), examples.take(held_out)
 
@@ -167,7 +165,7 @@ class Examples(ABC):
         data = self.data
         if encoder is not None:
             if fit:
-                encoder.fit(data, self.classes_for_encoder(), **self._frequencies())
+                encoder.fit(data, self.y, **self._frequencies())
             data = encoder.transform(data)
         weight = self.weight
         return ResidentDataset(

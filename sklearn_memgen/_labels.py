@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,8 @@ class LabeledExamples(Examples):
     classes: np.ndarray
     class_weight: np.ndarray | None = None
 
+    early_stopping_from: ClassVar[int] = 1000
+
     @property
     def n_outputs(self) -> int:
         return len(self.classes)
@@ -56,9 +58,6 @@ class LabeledExamples(Examples):
 
     def learned(self) -> np.ndarray:
         return np.searchsorted(self.classes, self.y)
-
-    def classes_for_encoder(self) -> np.ndarray:
-        return self.y
 
     def check_weighted(self) -> None:
         if (n_classes := len(np.unique(self.y))) < 2:

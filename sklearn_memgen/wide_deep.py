@@ -102,6 +102,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
 
     See Also
     --------
+    WideDeepRegressor : The same for numbers.
     NetClassifier : The training, for a module of your own.
     sklearn_memgen.tables.TableEncoder : The encoding of the table.
 

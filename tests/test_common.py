@@ -1,9 +1,9 @@
-"""scikit-learn's own checks, for every classifier of the package."""
+"""scikit-learn's own checks, for every estimator of the package."""
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from sklearn_memgen import NetClassifier, WideDeepClassifier
+from sklearn_memgen import NetClassifier, WideDeepClassifier, WideDeepRegressor
 
 
 class MLP(nn.Sequential):
@@ -22,14 +22,16 @@ REASON = (
 
 def expected_failed_checks(estimator):
     """Name the checks that cannot pass, with the reason."""
-    failures = {"check_sample_weight_equivalence_on_dense_data": REASON}
-    if isinstance(estimator, WideDeepClassifier):
-        failures["check_sample_weight_equivalence_on_sparse_data"] = REASON
-    return failures
+    checks = {
+        WideDeepClassifier: ("dense", "sparse"),
+        WideDeepRegressor: ("sparse",),
+        NetClassifier: ("dense",),
+    }[type(estimator)]
+    return {f"check_sample_weight_equivalence_on_{c}_data": REASON for c in checks}
 
 
 @parametrize_with_checks(
-    [WideDeepClassifier(), NetClassifier(MLP)],
+    [WideDeepClassifier(), WideDeepRegressor(), NetClassifier(MLP)],
     expected_failed_checks=expected_failed_checks,
     xfail_strict=True,
 )
