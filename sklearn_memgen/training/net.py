@@ -19,7 +19,7 @@ from sklearn_memgen.training.batches import (
     ResidentDataset,
     Rows,
 )
-from sklearn_memgen.training.devices import in_bfloat16
+from sklearn_memgen.training.devices import at_most_threads, in_bfloat16
 from sklearn_memgen.training.losses import (
     LogisticLoss,
     cosine_with_warm_up,
@@ -31,6 +31,8 @@ __all__ = ["ResidentNet"]
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 #: Fewest and most rows of a batch in prediction.
 _MIN_PREDICTED, _MAX_PREDICTED = 16, 2**12
+#: Up to so many rows a small module predicts in one thread.
+_FEW_ROWS = 1000
 
 
 def _call(module: Any, inputs: Any) -> Tensor:
@@ -357,7 +359,10 @@ class ResidentNet(NeuralNetClassifier):
         if n_rows < _MIN_PREDICTED:
             X = X[torch.arange(_MIN_PREDICTED).clamp(max=n_rows - 1)]
         self._set_training(False)
-        with torch.inference_mode():
+        # A module that says how to be fast is small: few rows gain nothing from
+        # threads, and on a busy machine wait for them a hundred times as long.
+        few = n_rows <= _FEW_ROWS and hasattr(self.module_, "fast_forward")
+        with torch.inference_mode(), at_most_threads(1 if few else None):
             logits = [self._predict(i).float().cpu() for i in self._in_batches(X)]
         return torch.cat(logits)[:n_rows]
 
