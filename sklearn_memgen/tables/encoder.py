@@ -31,9 +31,7 @@ from sklearn_memgen._sklearn import (
 from sklearn_memgen.tables.columns import (
     KIND_PARAMETERS,
     as_table,
-    elapsed_days,
     find_kinds,
-    read_columns,
     resolve_columns,
 )
 from sklearn_memgen.tables.crosses import Cross, fit_cross
@@ -42,6 +40,7 @@ from sklearn_memgen.tables.memorize import choose_memorized
 from sklearn_memgen.tables.numbers import SmoothNumber, limit_bins
 from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
 from sklearn_memgen.tables.tensors import TableTensors
+from sklearn_memgen.tables.values import elapsed_days, read_columns
 
 __all__ = ["TableEncoder"]
 
@@ -276,7 +275,8 @@ class TableEncoder(  # type: ignore[call-arg]
     ) -> None:
         given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
         self.column_kinds_ = find_kinds(table, given)
-        columns = read_columns(table, self.column_kinds_)
+        self._kinds = self.column_kinds_.to_dict()
+        columns = read_columns(table, self._kinds)
         for label, values in self._smooth_values(columns):
             if np.isinf(values).any():
                 raise ValueError(
@@ -324,7 +324,7 @@ class TableEncoder(  # type: ignore[call-arg]
         )
 
     def _of_kind(self, kind: str) -> list[Hashable]:
-        return self.column_kinds_.index[self.column_kinds_ == kind].tolist()
+        return [label for label, found in self._kinds.items() if found == kind]
 
     def _encoded_columns(self) -> Iterator[IdColumn | Cross]:
         """Return what has ids, in the order of output."""
@@ -347,6 +347,17 @@ class TableEncoder(  # type: ignore[call-arg]
                 "column, or leave a cross out that is given twice"
             )
         kept[column.name] = column
+
+    def has_columns_of(self, X: Any) -> bool:
+        """Tell whether a table is a DataFrame of just the columns seen in `fit`.
+
+        Then there is nothing else to check of them.
+        """
+        return (
+            isinstance(X, pd.DataFrame)
+            and self._labels is not None
+            and X.columns.equals(self._labels)
+        )
 
     def transform(self, X: Any) -> TableTensors:
         """Encode a table.
@@ -374,14 +385,17 @@ class TableEncoder(  # type: ignore[call-arg]
         """
         check_is_fitted(self)
         table = as_table(X)
-        validate_data(self, X, skip_check_array=True, reset=False)
+        same_columns = self.has_columns_of(X)
+        if not same_columns:
+            validate_data(self, X, skip_check_array=True, reset=False)
         if self._labels is None:
             nothing = torch.empty(table.shape[0], 0)
             return TableTensors(nothing, nothing.int(), self._sparse.transform(table))
         if sparse.issparse(table):
             table = pd.DataFrame(table.toarray())
-        table = table.set_axis(self._labels, axis=1)
-        columns = read_columns(table, self.column_kinds_)
+        if not same_columns:
+            table = table.set_axis(self._labels, axis=1)
+        columns = read_columns(table, self._kinds)
         numbers = np.empty((len(table), len(self.numbers_)), dtype=np.float32)
         for j, (label, values) in enumerate(self._smooth_values(columns)):
             numbers[:, j] = self.numbers_[str(label)].transform(values)
