@@ -24,6 +24,7 @@ from sklearn_memgen.training import (
     at_most_threads,
     auto_batch_size,
     auto_max_epochs,
+    pool_logits,
     resolve_device,
     seeded,
     train,
@@ -49,7 +50,8 @@ class NetEstimator(BaseEstimator):
     ----------
     optimizer, learning_rate, weight_decay, schedule, batch_size, max_epochs, \
             early_stopping, validation_fraction, n_iter_no_change, tol, clip_norm, \
-            precision, device, warm_start, callbacks, net_params, random_state, verbose
+            ema_decay, precision, device, warm_start, callbacks, net_params, \
+            random_state, verbose
         See `NetClassifier`. They have no defaults here; scikit-learn reads parameters
         and their defaults off the signature of the subclass.
     """
@@ -72,6 +74,7 @@ class NetEstimator(BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "ema_decay": [Interval(Real, 0, 1, closed="neither"), None],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
         "warm_start": ["boolean"],
@@ -95,6 +98,7 @@ class NetEstimator(BaseEstimator):
         n_iter_no_change: int,
         tol: float,
         clip_norm: float | None,
+        ema_decay: float | None,
         precision: str,
         device: str | torch.device,
         warm_start: bool,
@@ -114,6 +118,7 @@ class NetEstimator(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -153,6 +158,10 @@ class NetEstimator(BaseEstimator):
         """Return how many threads a training step can make use of, if that is known."""
         return None
 
+    def _pool(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Average what the members of an ensemble return, (n_rows, n_outputs)."""
+        return pool_logits(outputs)
+
     # Fitting
 
     @property
@@ -181,6 +190,7 @@ class NetEstimator(BaseEstimator):
             validation,
             schedule=self.schedule,
             max_epochs=self.max_epochs,
+            ema_decay=self.ema_decay,
         )
 
     def _partial_fit(self, examples: Examples, encoder: Any, *, first: bool) -> None:
@@ -197,6 +207,7 @@ class NetEstimator(BaseEstimator):
             None,
             schedule="constant",
             max_epochs=1,
+            ema_decay=None,  # the next chunk goes on from the weights themselves
         )
 
     def _train(
@@ -209,6 +220,7 @@ class NetEstimator(BaseEstimator):
         *,
         schedule: str,
         max_epochs: int | str,
+        ema_decay: float | None,
     ) -> None:
         """Train a net, or a new one, and keep it."""
         device = resolve_device(self.device)
@@ -227,6 +239,7 @@ class NetEstimator(BaseEstimator):
             net.batch_size = batch_size
             net.max_epochs = auto_max_epochs(max_epochs, len(training), batch_size)
             net.schedule = schedule
+            net.ema_decay = ema_decay
             with at_most_threads(self._worthwhile_threads(net)):
                 self.history_ = train(
                     net,
@@ -270,7 +283,7 @@ class NetEstimator(BaseEstimator):
         if self.encoder_ is not None:
             data = self.encoder_.transform(data)
         self._follow_device()
-        return self.net_.logits(as_rows(data))
+        return self._pool(self.net_.logits(as_rows(data)))
 
     def _follow_device(self) -> None:
         """Move the net where `device` says; to the CPU where there is no such device.

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from torch import nn
@@ -15,7 +16,7 @@ from torch import nn
 from sklearn_memgen._net_estimator import NetEstimator
 from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
 from sklearn_memgen._targets import TargetScale, read_numeric
-from sklearn_memgen.training import RegressionLoss, ResidentRegressionNet
+from sklearn_memgen.training import RegressionLoss, ResidentRegressionNet, pool_outputs
 
 __all__ = ["NetRegressor"]
 
@@ -52,6 +53,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
 
     def _make_criterion(self) -> Callable[..., nn.Module]:
         return partial(RegressionLoss, self.loss, self.quantile)
+
+    def _pool(self, outputs: torch.Tensor) -> torch.Tensor:
+        return pool_outputs(outputs, self.loss)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

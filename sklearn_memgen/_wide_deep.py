@@ -46,8 +46,8 @@ class WideDeepEstimator(NetEstimator):
     ----------
     hidden_layer_sizes, wide, memorize, crosses, categorical_features, \
             numeric_features, text_features, min_frequency, n_bins, n_cross_buckets, \
-            n_text_buckets, embedding_dim, dropout, unknown_rate, wide_optimizer, \
-            wide_learning_rate, wide_l1, wide_l2
+            n_text_buckets, n_members, embedding_dim, dropout, unknown_rate, \
+            wide_optimizer, wide_learning_rate, wide_l1, wide_l2
         See `WideDeepClassifier`. They have no defaults here; scikit-learn reads
         parameters and their defaults off the signature of the subclass.
     **params
@@ -59,6 +59,7 @@ class WideDeepEstimator(NetEstimator):
         **NetEstimator._parameter_constraints,
         "hidden_layer_sizes": ["array-like"],
         "wide": ["boolean"],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "unknown_rate": [Interval(Real, 0, 1, closed="left")],
@@ -82,6 +83,7 @@ class WideDeepEstimator(NetEstimator):
         n_bins: int,
         n_cross_buckets: int,
         n_text_buckets: int,
+        n_members: int,
         embedding_dim: int,
         dropout: float,
         unknown_rate: float,
@@ -103,6 +105,7 @@ class WideDeepEstimator(NetEstimator):
         self.n_bins = n_bins
         self.n_cross_buckets = n_cross_buckets
         self.n_text_buckets = n_text_buckets
+        self.n_members = n_members
         self.embedding_dim = embedding_dim
         self.dropout = dropout
         self.unknown_rate = unknown_rate
@@ -140,6 +143,7 @@ class WideDeepEstimator(NetEstimator):
             dropout=self.dropout,
             wide=self.wide,
             unknown_rate=self.unknown_rate,
+            n_members=self.n_members,
         )
 
     def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:

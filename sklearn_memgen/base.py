@@ -77,6 +77,10 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         Improvement of the validation loss, in nats, that counts.
     clip_norm : float, default=None
         Largest norm of the gradients of a step.
+    ema_decay : float or None, default=None
+        Share of the running average of the weights that remains after a step; the net
+        is validated with the average and keeps it. None keeps the last weights.
+        `partial_fit` does not average.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -161,6 +165,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         n_iter_no_change: int = 5,
         tol: float = 0.0,
         clip_norm: float | None = None,
+        ema_decay: float | None = None,
         class_weight: dict | str | None = None,
         precision: str = "auto",
         device: str | torch.device = "auto",
@@ -182,6 +187,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             clip_norm=clip_norm,
+            ema_decay=ema_decay,
             precision=precision,
             device=device,
             warm_start=warm_start,

@@ -49,6 +49,10 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         Crosses with more combinations than this are hashed into so many buckets.
     n_text_buckets : int, default=131072
         Buckets that the n-grams of each text column are hashed into.
+    n_members : int, default=4
+        Number of perceptrons in the deep part. They share embeddings and the wide part,
+        learn at once, each by its own loss, and their predictions are averaged. 1 is
+        the fastest; 8 or 16 gain a little more.
     embedding_dim : int, default=8
         Dimensions of the embedding of an id.
     dropout : float, default=0.0
@@ -70,6 +74,10 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         Its learning rate, the largest one if `schedule` is "cosine".
     weight_decay : float, default=0.01
         Weight decay of `optimizer`.
+    ema_decay : float or None, default=0.99
+        Share of the running average of the weights that remains after a step; the net
+        is validated with the average and keeps it. None keeps the last weights.
+        `partial_fit` does not average.
     schedule, batch_size, max_epochs, clip_norm, precision, device
         How to train, and where; see `NetClassifier`.
     early_stopping, validation_fraction, n_iter_no_change, tol
@@ -151,6 +159,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         n_bins: int = 48,
         n_cross_buckets: int = 2**16,
         n_text_buckets: int = 2**17,
+        n_members: int = 4,
         embedding_dim: int = 8,
         dropout: float = 0.0,
         unknown_rate: float = 0.01,
@@ -169,6 +178,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         n_iter_no_change: int = 5,
         tol: float = 0.0,
         clip_norm: float | None = None,
+        ema_decay: float | None = 0.99,
         class_weight: dict | str | None = None,
         precision: str = "auto",
         device: str | torch.device = "auto",
@@ -190,6 +200,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             n_bins=n_bins,
             n_cross_buckets=n_cross_buckets,
             n_text_buckets=n_text_buckets,
+            n_members=n_members,
             embedding_dim=embedding_dim,
             dropout=dropout,
             unknown_rate=unknown_rate,
@@ -208,6 +219,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             clip_norm=clip_norm,
+            ema_decay=ema_decay,
             class_weight=class_weight,
             precision=precision,
             device=device,

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_memgen.nets.lookup import BinTable
+from sklearn_memgen.nets.members import JoinMembers, MemberLinear, SplitMembers
 
 __all__ = ["DeepPart", "NumberInput", "squash"]
 
@@ -116,6 +117,8 @@ class DeepPart(nn.Module):
         Dimensions of an id's embedding; a sparse feature's has four times as many.
     dropout : float
         Share of hidden units that are zeroed at random in training.
+    n_members : int, default=1
+        Number of perceptrons, over the same embeddings.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class DeepPart(nn.Module):
         hidden_layer_sizes: Sequence[int],
         embedding_dim: int,
         dropout: float,
+        n_members: int = 1,
     ) -> None:
         super().__init__()
         self.n_id_columns = n_id_columns
@@ -150,13 +154,9 @@ class DeepPart(nn.Module):
             # From zero, so that a feature never seen in training adds nothing.
             nn.init.zeros_(self.bag.weight)
             n_inputs += width
-        layers: list[nn.Module] = []
-        for n_units in hidden_layer_sizes:
-            layers += [nn.Linear(n_inputs, n_units), nn.ReLU()]
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-            n_inputs = n_units
-        self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+        self.layers = _perceptrons(
+            [n_inputs, *hidden_layer_sizes, n_outputs], dropout, n_members
+        )
         self._kept: tuple[list[Tensor], BinTable] | None = None
 
     def forward(
@@ -167,7 +167,7 @@ class DeepPart(nn.Module):
         values: Tensor | None = None,
         offsets: Tensor | None = None,
     ) -> Tensor:
-        """Return the logits, shape (batch, n_outputs); see `WideDeep.forward`."""
+        """Return the logits; see `WideDeep.forward`."""
         embedded = self._embed(ids, indices, values, offsets)
         return self.layers(torch.cat([self.numbers(numbers), *embedded], dim=1))
 
@@ -233,3 +233,27 @@ class DeepPart(nn.Module):
         """Return the parameters whose gradients are sparse."""
         tables = [self.embedding, self.bag]
         return [table.weight for table in tables if table is not None and table.sparse]
+
+
+def _perceptrons(sizes: list[int], dropout: float, n_members: int) -> nn.Sequential:
+    """Make multi-layer perceptrons of the same sizes and inputs.
+
+    Their first layers are one wide layer, which multiplies the inputs once for all.
+    """
+    layers: list[nn.Module] = []
+    for depth, (n_inputs, n_units) in enumerate(itertools.pairwise(sizes)):
+        if depth == 0:
+            layers.append(nn.Linear(n_inputs, n_members * n_units))
+        elif n_members == 1:
+            layers.append(nn.Linear(n_inputs, n_units))
+        else:
+            layers.append(MemberLinear(n_members, n_inputs, n_units))
+        if depth < len(sizes) - 2:
+            layers.append(nn.ReLU())
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        if depth == 0 and n_members > 1:
+            layers.append(SplitMembers(n_members))
+    if n_members > 1:
+        layers.append(JoinMembers())
+    return nn.Sequential(*layers)

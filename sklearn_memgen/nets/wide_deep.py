@@ -100,6 +100,8 @@ class WideDeep(nn.Module):
     unknown_rate : float, default=0.0
         Share of ids that are replaced at random, in training, by the unknown id of
         their column, so that it is trained as well.
+    n_members : int, default=1
+        Number of perceptrons in the deep part. They share embeddings and the wide part.
 
     Notes
     -----
@@ -135,6 +137,7 @@ class WideDeep(nn.Module):
         dropout: float = 0.0,
         wide: bool = True,
         unknown_rate: float = 0.0,
+        n_members: int = 1,
     ) -> None:
         super().__init__()
         self.unknown_rate = unknown_rate
@@ -160,6 +163,7 @@ class WideDeep(nn.Module):
                 hidden_layer_sizes=hidden_layer_sizes,
                 embedding_dim=embedding_dim,
                 dropout=dropout,
+                n_members=n_members,
             )
 
     def forward(
@@ -185,25 +189,22 @@ class WideDeep(nn.Module):
 
         Returns
         -------
-        logits : Tensor of shape (batch, n_outputs)
-            The sum of both parts' logits.
+        logits : Tensor of shape (batch, n_outputs) or (batch, n_members, n_outputs)
+            The sum of both parts' logits, for each of several members.
         """
         if self.training and self.unknown_rate and ids.shape[1]:
             masked = torch.rand(ids.shape, device=ids.device) < self.unknown_rate
             ids = torch.where(masked, self.unknown_ids, ids)
-        parts = [
-            part(numbers, ids, indices, values, offsets)
-            for part in (self.wide, self.deep)
-            if part is not None
-        ]
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        inputs = (numbers, ids, indices, values, offsets)
+        deep = None if self.deep is None else self.deep(*inputs)
+        return _add(deep, None if self.wide is None else self.wide(*inputs))
 
     def fast_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """Return what `forward` does, but for rounding, for prediction on a CPU."""
         if self.deep is None:
             return self(*inputs, **named)
-        logits = self.deep.fast_forward(*inputs, **named)
-        return logits if self.wide is None else self.wide(*inputs, **named) + logits
+        deep = self.deep.fast_forward(*inputs, **named)
+        return _add(deep, None if self.wide is None else self.wide(*inputs, **named))
 
     def optimizer_groups(self) -> dict[str, list[Tensor]]:
         """Name the parameters that have an optimizer of their own.
@@ -219,3 +220,10 @@ class WideDeep(nn.Module):
             "wide": [] if self.wide is None else self.wide.tables(),
             "sparse": [] if self.deep is None else self.deep.sparse_parameters(),
         }
+
+
+def _add(deep: Tensor | None, wide: Tensor | None) -> Tensor:
+    """Add the wide part's logits to those of the deep part, or of each member."""
+    if deep is None or wide is None:
+        return wide if deep is None else deep
+    return deep + (wide if deep.ndim == 2 else wide[:, None])

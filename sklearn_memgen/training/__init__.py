@@ -10,7 +10,13 @@ from sklearn_memgen.training.batches import (
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
-from sklearn_memgen.training.losses import LogisticLoss, RegressionLoss, probabilities
+from sklearn_memgen.training.losses import (
+    LogisticLoss,
+    RegressionLoss,
+    pool_logits,
+    pool_outputs,
+    probabilities,
+)
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
@@ -30,6 +36,8 @@ __all__ = [
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",
+    "pool_logits",
+    "pool_outputs",
     "probabilities",
     "resolve_device",
     "seeded",

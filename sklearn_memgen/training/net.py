@@ -13,6 +13,7 @@ from skorch.callbacks import Callback, EpochTimer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from sklearn_memgen.training.averaging import WeightAverage
 from sklearn_memgen.training.batches import (
     Batch,
     ResidentBatches,
@@ -64,6 +65,9 @@ class ResidentNet(NeuralNetClassifier):
         Largest norm of the dense gradients together.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         "auto" computes in bfloat16 on a CUDA device that has it, else in float32.
+    ema_decay : float or None, default=None
+        Share of the running average of the dense weights that remains after a step. The
+        net is validated with the average in the place of its weights, and keeps it.
     criterion : callable, default=LogisticLoss
         Makes the loss: a module that returns one loss a row.
     **kwargs
@@ -103,6 +107,7 @@ class ResidentNet(NeuralNetClassifier):
         schedule: str = "constant",
         clip_norm: float | None = None,
         precision: str = "auto",
+        ema_decay: float | None = None,
         iterator_train: Any = ResidentBatches,
         iterator_train__shuffle: bool = True,
         iterator_valid: Any = ResidentBatches,
@@ -115,6 +120,7 @@ class ResidentNet(NeuralNetClassifier):
         self.schedule = schedule
         self.clip_norm = clip_norm
         self.precision = precision
+        self.ema_decay = ema_decay
         super().__init__(
             module,
             *args,
@@ -173,6 +179,7 @@ class ResidentNet(NeuralNetClassifier):
         self._stopped_by_callback = False
         self.interrupted_ = False
         self._rates = self._scheduled_rates()
+        self._average = self._make_average()
         try:
             super().fit_loop(X, y, epochs=epochs, **fit_params)
         except KeyboardInterrupt:
@@ -188,8 +195,19 @@ class ResidentNet(NeuralNetClassifier):
         finally:
             for group, rate in self._rates:
                 group["lr"] = rate
-            del self._rates
+            if self._average is not None:
+                self._average.swap(in_place=True)
+            del self._rates, self._average
         return self
+
+    def _make_average(self) -> WeightAverage | None:
+        if self.ema_decay is None:
+            return None
+        # An average would touch all of a table that a step touches in a few places.
+        tables = [m for m in self.module_.modules() if getattr(m, "sparse", False)]
+        large = {parameter for table in tables for parameter in table.parameters()}
+        dense = [p for p in self.module_.parameters() if p not in large]
+        return WeightAverage(dense, self.ema_decay)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call a hook of all callbacks."""
@@ -211,6 +229,8 @@ class ResidentNet(NeuralNetClassifier):
         if iterator is None:
             return
         self._n_batches = len(iterator)
+        if self._average is not None:
+            self._average.swap(in_place=not training)
         if self._wants_batches():
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             seen = [
@@ -257,6 +277,8 @@ class ResidentNet(NeuralNetClassifier):
                 self._before_step()
                 for optimizer in optimizers:
                     optimizer.step()
+                if self._average is not None:
+                    self._average.update()
         return total.item() / n_rows
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -329,6 +351,8 @@ class ResidentNet(NeuralNetClassifier):
         )
         self._before_step()
         self._step_optimizer(None)
+        if self._average is not None:
+            self._average.update()
         return step
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
