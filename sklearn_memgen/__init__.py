@@ -1,8 +1,14 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.wide_deep import WideDeepClassifier
 
-__all__ = ["NetClassifier", "WideDeepClassifier", "__version__"]
+__all__ = [
+    "NetClassifier",
+    "WideDeepClassifier",
+    "__version__",
+    "compare_predictions",
+]
 
 __version__ = "0.1.0.dev0"
