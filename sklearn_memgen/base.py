@@ -20,6 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sklearn_memgen._inputs import (
+    Examples,
     as_rows,
     read_examples,
     read_inputs,
@@ -329,6 +330,8 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
         examples, held_out = examples.split(
             self.early_stopping, self.validation_fraction, self._rng
         )
+        if going_on:
+            encoder = self._extend_encoder(encoder, examples)
         training = examples.encode(encoder, fit=not going_on)
         validation = None if held_out is None else held_out.encode(encoder, fit=False)
         if training.weight is not None:
@@ -357,8 +360,8 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
     ) -> NetClassifier:
         """Pass once over a chunk of data, at a constant learning rate.
 
-        The encoder is fitted on the first chunk; what only later chunks hold is unknown
-        to it.
+        The encoder is fitted on the first chunk. A `WideDeepClassifier` extends it by
+        the values of later ones; elsewhere, what only they hold is unknown to it.
 
         Parameters
         ----------
@@ -400,6 +403,8 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             classes=self.classes_,
             reset=first,
         )
+        if not first:
+            encoder = self._extend_encoder(encoder, examples)
         chunk = examples.encode(encoder, fit=first)
         if first:
             # Kept, so that each chunk is shuffled anew.
@@ -433,8 +438,13 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             if net is None:
                 net = self._make_net(encoder, training, len(classes), batch_size)
                 net.set_params(device=str(device)).initialize()
-            else:  # parameters may have been set since the net was made
-                net.to(device).set_params(
+            else:
+                net = self._make_heir(
+                    net.to(device), encoder, training, len(classes), batch_size
+                )
+                # Together, and before training, which may fail.
+                self.encoder_, self.net_ = encoder, net
+                net.set_params(  # they may have been set since the net was made
                     lr=self.learning_rate,
                     optimizer__weight_decay=self.weight_decay,
                     clip_norm=self.clip_norm,
@@ -476,6 +486,21 @@ class NetClassifier(LogitClassifierMixin, BaseEstimator):
             verbose=0,
         )
         return net.set_params(**(self.net_params or {}))
+
+    def _extend_encoder(self, encoder: Any, examples: Examples) -> Any:
+        """Return the encoder to go on with: `encoder`, or one that knows more."""
+        return encoder
+
+    def _make_heir(
+        self,
+        net: ResidentNet,
+        encoder: Any,
+        training: ResidentDataset,
+        n_classes: int,
+        batch_size: int,
+    ) -> ResidentNet:
+        """Return the net to go on with: `net`, or one that inherits from it."""
+        return net
 
     # Predicting
 

@@ -14,11 +14,17 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch.optim import Optimizer
 
+from sklearn_memgen._inputs import Examples
 from sklearn_memgen._sklearn import Interval, StrOptions
 from sklearn_memgen.base import NetClassifier
-from sklearn_memgen.nets import WideDeep
+from sklearn_memgen.nets import WideDeep, inherit_weights
 from sklearn_memgen.tables import TableEncoder
-from sklearn_memgen.training import FTRL, ResidentNet
+from sklearn_memgen.training import (
+    FTRL,
+    ResidentDataset,
+    ResidentNet,
+    inherit_training,
+)
 
 __all__ = ["WideDeepClassifier"]
 
@@ -102,7 +108,8 @@ class WideDeepClassifier(NetClassifier):
     early_stopping, validation_fraction, n_iter_no_change, tol
         When to stop; see `NetClassifier`.
     class_weight, warm_start, callbacks, net_params, random_state, verbose
-        See `NetClassifier`.
+        See `NetClassifier`. With `warm_start`, and in `partial_fit`, values that are
+        new get ids, embeddings and weights beside those that have been learned.
 
     Attributes
     ----------
@@ -283,6 +290,25 @@ class WideDeepClassifier(NetClassifier):
             wide=self.wide,
             unknown_rate=self.unknown_rate,
         )
+
+    def _extend_encoder(self, encoder: TableEncoder, examples: Examples) -> Any:
+        return examples.extended(encoder)
+
+    def _make_heir(
+        self,
+        net: ResidentNet,
+        encoder: Any,
+        training: ResidentDataset,
+        n_classes: int,
+        batch_size: int,
+    ) -> ResidentNet:
+        made, wanted = net.module, self._make_module(encoder, None, n_classes)
+        if (made.args, made.keywords) == (wanted.args, wanted.keywords):
+            return net
+        heir = self._make_net(encoder, training, n_classes, batch_size)
+        heir.set_params(device=net.device).initialize()
+        inherit_training(heir, net, inherit_weights(heir.module_, net.module_))
+        return heir
 
     def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
         make: Callable[..., Optimizer]
