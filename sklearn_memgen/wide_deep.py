@@ -342,6 +342,7 @@ class WideDeepClassifier(NetClassifier):
         One row per id: `feature` in words, its `weight` (two classes: on the log-odds
         of the second) or one `weight_<class>` a class, and the weighted `count` of
         training rows that had it (NaN for sparse features, which are not counted).
+        Weights that `wide_l1` holds at zero are exactly zero, and come last.
         """
         check_is_fitted(self)
         wide = self.net_.module_.wide

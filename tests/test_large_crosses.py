@@ -76,7 +76,7 @@ def test_a_step_hardly_depends_on_the_number_of_buckets(models, table):
 
 
 def test_prediction_and_pickling(models, table):
-    """No time a row for buckets it does not have; a weight, its state and a count are kept."""
+    """A row costs nothing for other buckets; a weight, its state and count are kept."""
     X, _ = table
     model = models[10**7]
     expected = model.predict_proba(X)
