@@ -14,8 +14,8 @@ from sklearn_memgen.tables.columns import (
     KIND_PARAMETERS,
     as_table,
     find_kinds,
-    read_columns,
 )
+from sklearn_memgen.tables.values import read_columns
 from sklearn_memgen.tables.vocabulary import UNKNOWN
 
 __all__ = ["DISCOUNT", "find_groups"]

@@ -54,7 +54,10 @@ def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) 
         encoder, else numbers.
     """
     if encoder is not None:
-        data = as_table(X) if isinstance(encoder, TableEncoder) else X
+        is_table = isinstance(encoder, TableEncoder)
+        data = as_table(X) if is_table else X
+        if is_table and not reset and encoder.has_columns_of(X):
+            return data
         validate_data(estimator, X, skip_check_array=True, reset=reset)
         return data
     if isinstance(X, Mapping) and not issparse(X):  # SciPy's DOK matrix is both

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sklearn_memgen.nets.lookup import BinTable
 
 __all__ = ["DeepPart", "NumberInput", "squash"]
 
 #: Tables of more weights than this get sparse gradients: a step then costs what the
 #: batch touches. Below, dense gradients and a fused optimizer are faster.
 SPARSE_FROM = 2**18
+#: From so many bins on, looking two rows a column up is faster than multiplying.
+_MANY_BINS = 256
 
 
 def squash(numbers: Tensor) -> Tensor:
@@ -67,15 +73,20 @@ class NumberInput(nn.Module):
         self.register_buffer("flagged", torch.tensor(flagged, dtype=torch.int64))
         self.n_outputs = len(missing) + len(columns) + len(flagged)
 
-    def forward(self, numbers: Tensor) -> Tensor:
-        """Map (batch, n_numbers) to (batch, n_outputs)."""
+    @property
+    def n_unbinned(self) -> int:
+        """Number of outputs before the bins."""
+        return self.n_outputs - len(self.columns)
+
+    def forward(self, numbers: Tensor, *, bins: bool = True) -> Tensor:
+        """Map (batch, n_numbers) to (batch, n_outputs), or to those before the bins."""
         features = []
         if len(self.flagged):
             flags = torch.isnan(numbers)  # (batch, n_numbers)
             numbers = numbers.nan_to_num()
             features.append(flags[:, self.flagged].to(numbers.dtype))
         features.append(squash(numbers))
-        if len(self.columns):
+        if bins and len(self.columns):
             filled = (numbers[:, self.columns] - self.lefts) * self.slopes
             filled = filled.clamp(0, 1)  # (batch, n_bins)
             if len(self.flagged):
@@ -146,6 +157,7 @@ class DeepPart(nn.Module):
                 layers.append(nn.Dropout(dropout))
             n_inputs = n_units
         self.layers = nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
+        self._kept: tuple[list[Tensor], BinTable] | None = None
 
     def forward(
         self,
@@ -156,13 +168,66 @@ class DeepPart(nn.Module):
         offsets: Tensor | None = None,
     ) -> Tensor:
         """Return the logits, shape (batch, n_outputs); see `WideDeep.forward`."""
-        features = [self.numbers(numbers)]
+        embedded = self._embed(ids, indices, values, offsets)
+        return self.layers(torch.cat([self.numbers(numbers), *embedded], dim=1))
+
+    def fast_forward(
+        self,
+        numbers: Tensor,
+        ids: Tensor,
+        indices: Tensor | None = None,
+        values: Tensor | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """Return what `forward` does, but for rounding, for prediction on a CPU.
+
+        The first layer looks its products with the bins up instead of computing them.
+        """
+        n_bins = len(self.numbers.columns)
+        if n_bins < _MANY_BINS:
+            return self(numbers, ids, indices, values, offsets)
+        first: Any = self.layers[0]
+        begin = self.numbers.n_unbinned
+        end = begin + n_bins
+        # Of the weight (n_units, n_unbinned + n_bins + n_embedded) all but the bins'.
+        rest = torch.cat([first.weight[:, :begin], first.weight[:, end:]], dim=1)
+        embedded = self._embed(ids, indices, values, offsets)
+        features = torch.cat([self.numbers(numbers, bins=False), *embedded], dim=1)
+        hidden = F.linear(features, rest, first.bias)
+        hidden += self._bin_table(first.weight, begin, end)(numbers)
+        for layer in itertools.islice(self.layers, 1, None):
+            hidden = layer(hidden)
+        return hidden
+
+    def _embed(
+        self,
+        ids: Tensor,
+        indices: Tensor | None,
+        values: Tensor | None,
+        offsets: Tensor | None,
+    ) -> list[Tensor]:
+        """Return the embeddings of the ids and of the sparse part, if there are any."""
+        features = []
         if self.embedding is not None:
             embedded = self.embedding(ids[:, : self.n_id_columns])
             features.append(embedded.flatten(1))  # (batch, n_id_columns * dim)
         if self.bag is not None:
             features.append(self.bag(indices, offsets, per_sample_weights=values))
-        return self.layers(torch.cat(features, dim=1))
+        return features
+
+    def _bin_table(self, weight: Tensor, begin: int, end: int) -> BinTable:
+        """Return the table of the first layer, made anew if its weight has changed."""
+        bins = (self.numbers.columns, self.numbers.lefts, self.numbers.slopes)
+        sources = (*bins, weight)
+        # Compared value by value: fused optimizers change weights without a trace.
+        if self._kept is None or not all(map(torch.equal, self._kept[0], sources)):
+            table = BinTable(*bins, weight[:, begin:end].T)
+            self._kept = [source.clone() for source in sources], table
+        return self._kept[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be made again."""
+        return {**self.__dict__, "_kept": None}
 
     def sparse_parameters(self) -> list[Tensor]:
         """Return the parameters whose gradients are sparse."""

@@ -31,9 +31,7 @@ from sklearn_memgen._sklearn import (
 from sklearn_memgen.tables.columns import (
     KIND_PARAMETERS,
     as_table,
-    elapsed_days,
     find_kinds,
-    read_columns,
     resolve_columns,
 )
 from sklearn_memgen.tables.crosses import Cross
@@ -43,6 +41,7 @@ from sklearn_memgen.tables.memorize import choose_memorized
 from sklearn_memgen.tables.numbers import SmoothNumber, fit_numbers
 from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
 from sklearn_memgen.tables.tensors import TableTensors
+from sklearn_memgen.tables.values import elapsed_days, read_columns
 
 __all__ = ["TableEncoder"]
 
@@ -297,14 +296,13 @@ class TableEncoder(  # type: ignore[call-arg]
             If columns are missing, unknown, or in another order than in `fit`.
         """
         check_is_fitted(self)
-        table = as_table(X)
-        validate_data(self, X, skip_check_array=True, reset=False)
+        table = self._checked(X)
         if self._labels is None:
             return self
         rows, weights = _weighted_rows(table, sample_weight)
         if rows is not None:
             table = _safe_indexing(table, rows)
-        columns = read_columns(self._labeled(table), self.column_kinds_)
+        columns = read_columns(table, self._kinds)
         self.id_columns_, self.crosses_ = extend_ids(
             self.id_columns_,
             self.crosses_,
@@ -342,7 +340,8 @@ class TableEncoder(  # type: ignore[call-arg]
     ) -> None:
         given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
         self.column_kinds_ = find_kinds(table, given)
-        columns = read_columns(table, self.column_kinds_)
+        self._kinds = self.column_kinds_.to_dict()
+        columns = read_columns(table, self._kinds)
         self.numbers_ = fit_numbers(
             self._smooth_values(columns), weights, n_bins=self.n_bins
         )
@@ -372,14 +371,20 @@ class TableEncoder(  # type: ignore[call-arg]
             table[self._of_kind("text")], self.n_text_buckets
         )
 
-    def _labeled(self, table: Any) -> pd.DataFrame:
-        """Give a table that was checked the column labels of `fit`."""
+    def _checked(self, X: Any) -> Any:
+        """Return a table that has the columns of `fit`, by the labels it had there."""
+        table = as_table(X)
+        if self.has_columns_of(X):
+            return table
+        validate_data(self, X, skip_check_array=True, reset=False)
+        if self._labels is None:
+            return table
         if sparse.issparse(table):
             table = pd.DataFrame(table.toarray())
         return table.set_axis(self._labels, axis=1)
 
     def _of_kind(self, kind: str) -> list[Hashable]:
-        return self.column_kinds_.index[self.column_kinds_ == kind].tolist()
+        return [label for label, found in self._kinds.items() if found == kind]
 
     def _encoded_columns(self) -> Iterator[IdColumn | Cross]:
         """Return what has ids, in the order of output."""
@@ -393,6 +398,17 @@ class TableEncoder(  # type: ignore[call-arg]
             yield label, columns[label].to_numpy()
         for label in self._of_kind("datetime"):
             yield label, elapsed_days(columns[label])
+
+    def has_columns_of(self, X: Any) -> bool:
+        """Tell whether a table is a DataFrame of just the columns seen in `fit`.
+
+        Then there is nothing else to check of them.
+        """
+        return (
+            isinstance(X, pd.DataFrame)
+            and self._labels is not None
+            and X.columns.equals(self._labels)
+        )
 
     def transform(self, X: Any) -> TableTensors:
         """Encode a table.
@@ -419,13 +435,11 @@ class TableEncoder(  # type: ignore[call-arg]
             taken as missing.
         """
         check_is_fitted(self)
-        table = as_table(X)
-        validate_data(self, X, skip_check_array=True, reset=False)
+        table = self._checked(X)
         if self._labels is None:
             nothing = torch.empty(table.shape[0], 0)
             return TableTensors(nothing, nothing.int(), self._sparse.transform(table))
-        table = self._labeled(table)
-        columns = read_columns(table, self.column_kinds_)
+        columns = read_columns(table, self._kinds)
         numbers = np.empty((len(table), len(self.numbers_)), dtype=np.float32)
         for j, (label, values) in enumerate(self._smooth_values(columns)):
             numbers[:, j] = self.numbers_[str(label)].transform(values)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from sklearn_memgen.tables.columns import to_floats
 from sklearn_memgen.tables.numbers import weighted_quantiles
+from sklearn_memgen.tables.values import to_floats
 from sklearn_memgen.tables.vocabulary import Vocabulary
 
 __all__ = ["CALENDAR", "IdColumn"]
@@ -138,7 +138,8 @@ def _read(values: pd.Series, part: str, edges: np.ndarray) -> pd.Series | np.nda
     if part == "category":
         return values
     if part in CALENDAR:
-        return getattr(values.dt, CALENDAR[part])
+        # Integers would turn to floats where a date is missing.
+        return getattr(values.dt, CALENDAR[part]).to_numpy(np.float64)
     floats = to_floats(values)
     if part == "exact":
         return floats

@@ -99,13 +99,15 @@ class SmoothNumber:
         becomes the median, as there is nothing that was learned of it.
         """
         scaled = _scaled(values, self.center, self.scale)
-        return scaled if self.has_missing else np.nan_to_num(scaled, copy=False)
+        if not self.has_missing:
+            scaled[np.isnan(scaled)] = 0
+        return scaled
 
 
 def _scaled(values: np.ndarray, center: float, scale: float) -> np.ndarray:
     with np.errstate(over="ignore"):
         scaled = (values - center) / scale
-    return np.clip(scaled, -_LIMIT, _LIMIT).astype(np.float32)
+    return scaled.clip(-_LIMIT, _LIMIT, out=scaled).astype(np.float32)
 
 
 def fit_numbers(

@@ -12,9 +12,9 @@ import torch
 from scipy import sparse
 from sklearn.preprocessing import MaxAbsScaler
 
-from sklearn_memgen.tables.columns import to_floats
 from sklearn_memgen.tables.tensors import CSRParts
 from sklearn_memgen.tables.text import TextHasher
+from sklearn_memgen.tables.values import to_floats
 
 __all__ = ["SparseColumns", "TextColumns"]
 

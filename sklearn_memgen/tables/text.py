@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from sklearn_memgen.tables.columns import to_strings
+from sklearn_memgen.tables.values import to_strings
 
 __all__ = ["TextHasher"]
 

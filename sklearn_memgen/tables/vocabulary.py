@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ UNKNOWN = 0
 #: The id of a missing value.
 MISSING = 1
 _N_SPECIAL = 2
+#: In up to so many rows each value is looked up by itself; in more, each distinct one.
+#: pandas needs some 100 microseconds to begin with, in which Python looks 1,000 up.
+_FEW_ROWS = 1000
 
 
 def _factorize(values: pd.Series | np.ndarray) -> tuple[np.ndarray, pd.Index]:
@@ -27,6 +31,17 @@ def _factorize(values: pd.Series | np.ndarray) -> tuple[np.ndarray, pd.Index]:
         # any other, and no reason to fail for the rest.
         codes, uniques = pd.factorize(pd.Series(values).astype(object).map(_hashable))
     return codes, pd.Index(uniques)
+
+
+def _as_list(values: Any) -> list:
+    """Return the values as Python objects, a missing category as None."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return values.tolist()
+    # Which takes pandas ten times as long.
+    array: Any = values.array
+    categories, codes = array.categories, array.codes.tolist()
+    known = {code: categories[code] for code in {*codes} if code >= 0}
+    return [known.get(code) for code in codes]
 
 
 #: Stands for a value that cannot be a key.
@@ -67,6 +82,22 @@ def _most_frequent(counts: np.ndarray, min_frequency: float) -> np.ndarray:
     """Return the positions of the counts that are large enough, largest first."""
     frequent = np.flatnonzero(counts >= min_frequency)
     return frequent[np.argsort(-counts[frequent], kind="stable")]
+
+
+class _IdByValue(dict):
+    """Ids by value, for values of the plain types."""
+
+    def __init__(self, keys: pd.Index, missing: int) -> None:
+        super().__init__((key, id_) for id_, key in enumerate(keys, _N_SPECIAL))
+        self._missing = missing
+
+    def __missing__(self, value: Any) -> int:
+        kind = type(value)
+        if value is None or value is pd.NA or (kind is float and value != value):
+            return self._missing
+        if kind is str or kind is float or kind is int:
+            return UNKNOWN
+        raise TypeError("pandas has rules of its own for this type")
 
 
 @dataclass(frozen=True)
@@ -177,12 +208,45 @@ class Vocabulary:
             A missing value gets id 1 if there were missing values in training, else
             0: an id that no training row had would mean nothing to a model.
         """
+        if len(values) <= _FEW_ROWS and self._can_look_up(values.dtype):
+            try:
+                found = map(self._ids.__getitem__, _as_list(values))
+                return np.fromiter(found, np.int32, len(values))
+            except TypeError:  # a value of another type, or that is no key
+                pass
         codes, uniques = _factorize(values)
         positions = self.keys.get_indexer(_as_keys(uniques))
         ids = np.empty(len(uniques) + 1, dtype=np.int32)
         ids[:-1] = np.where(positions >= 0, positions + _N_SPECIAL, UNKNOWN)
-        ids[-1] = MISSING if self.counts[MISSING] > 0 else UNKNOWN
+        ids[-1] = self._missing
         return ids[codes]  # the code of a missing value, -1, reads the last entry
+
+    @property
+    def _missing(self) -> int:
+        """The id of a missing value."""
+        return MISSING if self.counts[MISSING] > 0 else UNKNOWN
+
+    @cached_property
+    def _ids(self) -> _IdByValue:
+        return _IdByValue(self.keys, self._missing)
+
+    @cached_property
+    def _strings_only(self) -> bool:
+        return pd.api.types.infer_dtype(self.keys) in ("string", "empty")
+
+    def _can_look_up(self, dtype: Any) -> bool:
+        """Tell whether Python and pandas agree on which values are equal to keys.
+
+        Strings equal strings only. Numbers of several types are another matter: pandas
+        takes True for 1 in one array and not in another.
+        """
+        if self.keys.dtype.kind in "fi":
+            return self.keys.dtype == dtype
+        return self._strings_only
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be made again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def words(self) -> list[str]:
         """Return a readable word for each id, shape (n_ids,)."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 
-__all__ = ["at_most_threads", "resolve_device", "seeded"]
+__all__ = ["at_most_threads", "in_bfloat16", "resolve_device", "seeded"]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -46,6 +47,15 @@ def resolve_device(device: str | torch.device) -> torch.device:
                 "devices here; use device='auto' to take one only where there is one"
             )
     return resolved
+
+
+@lru_cache
+def in_bfloat16(precision: str, device: str) -> bool:
+    """Tell whether to compute in bfloat16; asked for each batch, so remembered."""
+    if precision == "auto":
+        cuda = torch.device(device).type == "cuda"
+        return cuda and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"
 
 
 @contextmanager

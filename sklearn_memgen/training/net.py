@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from sklearn_memgen.training.batches import (
     ResidentDataset,
     Rows,
 )
+from sklearn_memgen.training.devices import at_most_threads, in_bfloat16
 from sklearn_memgen.training.losses import (
     LogisticLoss,
     cosine_with_warm_up,
@@ -30,16 +30,13 @@ __all__ = ["ResidentNet"]
 
 _BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 #: Fewest and most rows of a batch in prediction.
-_MIN_PREDICTED, _MAX_PREDICTED = 16, 2**13
+_MIN_PREDICTED, _MAX_PREDICTED = 16, 2**12
+#: Up to so many rows a small module predicts in one thread.
+_FEW_ROWS = 1000
 
 
-@lru_cache
-def _in_bfloat16(precision: str, device: str) -> bool:
-    """Tell whether to compute in bfloat16; asked for each batch, so remembered."""
-    if precision == "auto":
-        cuda = torch.device(device).type == "cuda"
-        return cuda and torch.cuda.is_bf16_supported()
-    return precision == "bfloat16"
+def _call(module: Any, inputs: Any) -> Tensor:
+    return module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
 
 
 class ResidentNet(NeuralNetClassifier):
@@ -272,15 +269,10 @@ class ResidentNet(NeuralNetClassifier):
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Return the logits of a batch's inputs."""
-        if not _in_bfloat16(self.precision, self.device):
-            return self._call_module(x)
+        if not in_bfloat16(self.precision, self.device):
+            return _call(self.module_, x)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            return self._call_module(x)
-
-    def _call_module(self, inputs: Any) -> Tensor:
-        if isinstance(inputs, Mapping):
-            return self.module_(**inputs)
-        return self.module_(inputs)
+            return _call(self.module_, x)
 
     def _before_step(self) -> None:
         """Clip the gradients and set the learning rates of this step."""
@@ -366,15 +358,31 @@ class ResidentNet(NeuralNetClassifier):
         n_rows = len(X)
         if n_rows < _MIN_PREDICTED:
             X = X[torch.arange(_MIN_PREDICTED).clamp(max=n_rows - 1)]
-        n_batches = -(-len(X) // _MAX_PREDICTED)
-        # Of even size, so that the last one is not small, either.
-        batches = ResidentBatches(
-            ResidentDataset(X), batch_size=-(-len(X) // n_batches), device=self.device
-        )
         self._set_training(False)
-        with torch.inference_mode():
-            logits = [self.infer(inputs).float().cpu() for inputs, _ in batches]
+        # A module that says how to be fast is small: few rows gain nothing from
+        # threads, and on a busy machine wait for them a hundred times as long.
+        few = n_rows <= _FEW_ROWS and hasattr(self.module_, "fast_forward")
+        with torch.inference_mode(), at_most_threads(1 if few else None):
+            logits = [self._predict(i).float().cpu() for i in self._in_batches(X)]
         return torch.cat(logits)[:n_rows]
+
+    def _in_batches(self, X: Rows) -> Iterator[Any]:
+        """Yield the inputs of batches of even size, so that the last is not small."""
+        n_batches = -(-len(X) // _MAX_PREDICTED)
+        if n_batches == 1:
+            yield X.to(self.device).inputs()
+            return
+        size = -(-len(X) // n_batches)
+        data = ResidentDataset(X)
+        for inputs, _ in ResidentBatches(data, batch_size=size, device=self.device):
+            yield inputs
+
+    def _predict(self, inputs: Any) -> Tensor:
+        """Return the logits of a batch, by `fast_forward` if the module has it."""
+        on_cpu = torch.device(self.device).type == "cpu"
+        if on_cpu and not in_bfloat16(self.precision, self.device):
+            return _call(getattr(self.module_, "fast_forward", self.module_), inputs)
+        return self.infer(inputs)
 
     # Moving
 

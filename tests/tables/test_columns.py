@@ -16,10 +16,12 @@ from scipy import sparse
 from sklearn_memgen.tables.columns import (
     as_table,
     column_kind,
-    elapsed_days,
     find_kinds,
-    read_columns,
     resolve_columns,
+)
+from sklearn_memgen.tables.values import (
+    elapsed_days,
+    read_columns,
     to_floats,
     to_strings,
 )
