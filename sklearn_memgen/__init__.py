@@ -1,9 +1,16 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
-__all__ = ["NetClassifier", "WideDeepClassifier", "WideDeepRegressor", "__version__"]
+__all__ = [
+    "NetClassifier",
+    "WideDeepClassifier",
+    "WideDeepRegressor",
+    "__version__",
+    "compare_predictions",
+]
 
 __version__ = "0.1.0.dev0"

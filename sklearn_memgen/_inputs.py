@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -162,6 +163,10 @@ class Examples(ABC):
                 f"{fraction} of {len(examples)} rows is less than one row{of_any}"
             )
         return examples.take(kept), examples.take(held_out)
+
+    def extended(self, encoder: Any) -> Any:
+        """Return a copy of an encoder that knows the values of these rows as well."""
+        return copy.copy(encoder).extend(self.data, **self._frequencies())
 
     def encode(self, encoder: Any, *, fit: bool) -> ResidentDataset:
         """Make tensors of them, fitting the encoder on them if asked to."""

@@ -154,6 +154,21 @@ class NetEstimator(BaseEstimator):
         """Return what makes the optimizers of a module's `optimizer_groups`."""
         return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
 
+    def _extend_encoder(self, encoder: Any, examples: Examples) -> Any:
+        """Return the encoder to go on with: `encoder`, or one that knows more."""
+        return encoder
+
+    def _make_heir(
+        self,
+        net: ResidentNet,
+        encoder: Any,
+        training: ResidentDataset,
+        n_outputs: int,
+        batch_size: int,
+    ) -> ResidentNet:
+        """Return the net to go on with: `net`, or one that inherits from it."""
+        return net
+
     def _worthwhile_threads(self, net: ResidentNet) -> int | None:
         """Return how many threads a training step can make use of, if that is known."""
         return None
@@ -175,6 +190,8 @@ class NetEstimator(BaseEstimator):
         examples, held_out = examples.split(
             self.early_stopping, self.validation_fraction, self._rng
         )
+        if going_on:
+            encoder = self._extend_encoder(encoder, examples)
         training = examples.encode(encoder, fit=not going_on)
         validation = None if held_out is None else held_out.encode(encoder, fit=False)
         if training.weight is not None:
@@ -195,6 +212,8 @@ class NetEstimator(BaseEstimator):
 
     def _partial_fit(self, examples: Examples, encoder: Any, *, first: bool) -> None:
         """Pass once over a chunk, at a constant learning rate."""
+        if not first:
+            encoder = self._extend_encoder(encoder, examples)
         chunk = examples.encode(encoder, fit=first)
         if first:
             # Kept, so that each chunk is shuffled anew.
@@ -229,8 +248,13 @@ class NetEstimator(BaseEstimator):
             if net is None:
                 net = self._make_net(encoder, training, n_outputs, batch_size)
                 net.set_params(device=str(device)).initialize()
-            else:  # parameters may have been set since the net was made
-                net.to(device).set_params(
+            else:
+                net = self._make_heir(
+                    net.to(device), encoder, training, n_outputs, batch_size
+                )
+                # Together, and before training, which may fail.
+                self.encoder_, self.net_ = encoder, net
+                net.set_params(  # they may have been set since the net was made
                     lr=self.learning_rate,
                     optimizer__weight_decay=self.weight_decay,
                     clip_norm=self.clip_norm,

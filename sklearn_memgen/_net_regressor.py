@@ -111,8 +111,8 @@ class NetRegressor(RegressorMixin, NetEstimator):
     ) -> NetRegressor:
         """Pass once over a chunk of data, at a constant learning rate.
 
-        The encoder is fitted on the first chunk, and the target is standardized by it;
-        what only later chunks hold is unknown to the encoder.
+        The encoder is fitted on the first chunk, and the target is standardized by it.
+        Values of later chunks extend the encoder of a `WideDeepRegressor`.
 
         Parameters
         ----------

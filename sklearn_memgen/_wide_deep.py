@@ -13,11 +13,17 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch.optim import Optimizer
 
+from sklearn_memgen._inputs import Examples
 from sklearn_memgen._net_estimator import NetEstimator
 from sklearn_memgen._sklearn import Interval, StrOptions
-from sklearn_memgen.nets import WideDeep
+from sklearn_memgen.nets import WideDeep, inherit_weights
 from sklearn_memgen.tables import TableEncoder
-from sklearn_memgen.training import FTRL, ResidentNet
+from sklearn_memgen.training import (
+    FTRL,
+    ResidentDataset,
+    ResidentNet,
+    inherit_training,
+)
 
 __all__ = ["WideDeepEstimator"]
 
@@ -146,6 +152,25 @@ class WideDeepEstimator(NetEstimator):
             n_members=self.n_members,
         )
 
+    def _extend_encoder(self, encoder: TableEncoder, examples: Examples) -> Any:
+        return examples.extended(encoder)
+
+    def _make_heir(
+        self,
+        net: ResidentNet,
+        encoder: Any,
+        training: ResidentDataset,
+        n_outputs: int,
+        batch_size: int,
+    ) -> ResidentNet:
+        made, wanted = net.module, self._make_module(encoder, None, n_outputs)
+        if (made.args, made.keywords) == (wanted.args, wanted.keywords):
+            return net
+        heir = self._make_net(encoder, training, n_outputs, batch_size)
+        heir.set_params(device=net.device).initialize()
+        inherit_training(heir, net, inherit_weights(heir.module_, net.module_))
+        return heir
+
     def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
         make: Callable[..., Optimizer]
         if not isinstance(self.wide_optimizer, str):
@@ -178,6 +203,7 @@ class WideDeepEstimator(NetEstimator):
         One row per id: `feature` in words, its `weight` (two classes: on the log-odds
         of the second) or one `weight_<class>` a class, and the weighted `count` of
         training rows that had it (NaN for sparse features, which are not counted).
+        Weights that `wide_l1` holds at zero are exactly zero, and come last.
         """
         check_is_fitted(self)
         wide = self.net_.module_.wide

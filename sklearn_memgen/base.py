@@ -286,8 +286,8 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
     ) -> NetClassifier:
         """Pass once over a chunk of data, at a constant learning rate.
 
-        The encoder is fitted on the first chunk; what only later chunks hold is unknown
-        to it.
+        The encoder is fitted on the first chunk. A `WideDeepClassifier` extends it by
+        the values of later ones; elsewhere, what only they hold is unknown to it.
 
         Parameters
         ----------

@@ -83,7 +83,8 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     early_stopping, validation_fraction, n_iter_no_change, tol
         When to stop; see `NetClassifier`.
     class_weight, warm_start, callbacks, net_params, random_state, verbose
-        See `NetClassifier`.
+        See `NetClassifier`. With `warm_start`, and in `partial_fit`, values that are
+        new get ids, embeddings and weights beside those that have been learned.
 
     Attributes
     ----------

@@ -116,7 +116,8 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         Where to compute; "auto" takes a CUDA device when there is one.
     warm_start : bool, default=False
         Whether `fit` goes on with the net of the last fit; the target is then
-        standardized as it was.
+        standardized as it was. Then, and in `partial_fit`, values that are new get
+        ids, embeddings and weights beside those that have been learned.
     callbacks : list of skorch callbacks, default=None
         Further callbacks; they see the standardized target. Those with a hook for
         batches slow training down to skorch's speed.
@@ -305,6 +306,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         One row per id: `feature` in words, its `weight` in the unit of the target
         (``loss="poisson"``: on the logarithm of the rate), and the weighted `count` of
         training rows that had it (NaN for sparse features, which are not counted).
+        Weights that `wide_l1` holds at zero are exactly zero, and come last.
         """
         weights = super().wide_weights_
         return weights.assign(weight=weights["weight"] * self.target_scale_.scale)

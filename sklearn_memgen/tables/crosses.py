@@ -65,10 +65,6 @@ class Cross:
         ValueError
             If there are more possible combinations than 63 bits can number.
         """
-        sizes = [len(part) for part in parts]
-        if math.prod(sizes) >= 2**63:
-            names = " & ".join(part.name for part in parts)
-            raise ValueError(f"the cross {names} has too many combinations: {sizes}")
         keys = _keys(parts, ids)
         known = keys >= 0
         weights = np.ones(len(keys)) if weights is None else weights
@@ -77,7 +73,7 @@ class Cross:
         )
         hashed = len(vocabulary.keys) > n_buckets
         if hashed:
-            buckets = _hashed(keys, n_buckets)
+            buckets = _hashed(ids, n_buckets)
             counts = np.bincount(buckets, weights, minlength=n_buckets + 1)
             vocabulary = Vocabulary(
                 vocabulary.keys[:n_buckets], vocabulary.counts[: n_buckets + 2]
@@ -86,6 +82,56 @@ class Cross:
             counts = vocabulary.counts.copy()
             counts[UNKNOWN] += weights[~known].sum()
         return cls(parts, vocabulary, n_buckets if hashed else None, counts)
+
+    def extend(
+        self,
+        parts: tuple[IdColumn, ...],
+        ids: list[np.ndarray],
+        weights: np.ndarray | None,
+        *,
+        min_frequency: float,
+        n_buckets: int,
+    ) -> Cross:
+        """Return a cross that has ids for further combinations; those there are stay.
+
+        Parameters
+        ----------
+        parts : tuple of IdColumn
+            The same columns, extended.
+        ids : list of ndarray of shape (n_rows,)
+            The ids of each in further rows.
+        weights : ndarray of shape (n_rows,) or None
+            Weights of the rows.
+        min_frequency : float
+            How often a new combination must occur in these rows.
+        n_buckets : int
+            No more than so many combinations get an id of their own.
+
+        Returns
+        -------
+        cross : Cross
+            One that is hashed has the same buckets.
+        """
+        weights = np.ones(len(ids[0])) if weights is None else weights
+        # The combinations have other numbers where a part has more ids than before.
+        keys = pd.Index(_keys(parts, self._unkeyed(self.vocabulary.keys.to_numpy())))
+        vocabulary = Vocabulary(keys, self.vocabulary.counts)
+        if self.n_buckets is not None:
+            buckets = _hashed(ids, self.n_buckets)
+            counts = self.counts + np.bincount(buckets, weights, len(self))
+            return Cross(parts, vocabulary, self.n_buckets, counts)
+        new_keys = _keys(parts, ids)
+        known = new_keys >= 0
+        vocabulary = vocabulary.extend(
+            new_keys[known],
+            weights[known],
+            min_frequency=min_frequency,
+            max_keys=n_buckets,
+        )
+        counts = vocabulary.counts.copy()
+        with_unknown_part = self.counts[UNKNOWN] - self.vocabulary.counts[UNKNOWN]
+        counts[UNKNOWN] += with_unknown_part + weights[~known].sum()
+        return Cross(parts, vocabulary, None, counts)
 
     @property
     def name(self) -> str:
@@ -108,10 +154,9 @@ class Cross:
         ids : ndarray of shape (n_rows,), int32
             Ids of the combinations; 0 where a part is unknown.
         """
-        keys = _keys(self.parts, ids)
         if self.n_buckets is None:
-            return self.vocabulary.encode(keys)
-        return _hashed(keys, self.n_buckets)
+            return self.vocabulary.encode(_keys(self.parts, ids))
+        return _hashed(ids, self.n_buckets)
 
     def words(self) -> list[str]:
         """Return a readable word for each id, shape (n_ids,).
@@ -133,7 +178,8 @@ class Cross:
         words = [f"{self.name}=<bucket {i}>" for i in range(len(self))]
         words[UNKNOWN] = f"{self.name}=<unknown>"
         n_named = [0] * len(self)
-        for bucket, name in zip(_hashed(keys, self.n_buckets), names, strict=True):
+        buckets = _hashed(self._unkeyed(keys), self.n_buckets)
+        for bucket, name in zip(buckets, names, strict=True):
             n_named[bucket] += 1
             if n_named[bucket] == 1:
                 words[bucket] = name
@@ -152,7 +198,17 @@ class Cross:
 
 
 def _keys(parts: tuple[IdColumn, ...], ids: list[np.ndarray]) -> np.ndarray:
-    """Number the combinations in mixed radix; one with an unknown part is -1."""
+    """Number the combinations in mixed radix; one with an unknown part is -1.
+
+    Raises
+    ------
+    ValueError
+        If there are more possible combinations than 63 bits can number.
+    """
+    sizes = [len(part) for part in parts]
+    if math.prod(sizes) >= 2**63:
+        names = " & ".join(part.name for part in parts)
+        raise ValueError(f"the cross {names} has too many combinations: {sizes}")
     keys = np.zeros(len(ids[0]), dtype=np.int64)
     known = np.ones(len(keys), dtype=bool)
     for part, digits in zip(parts, ids, strict=True):
@@ -162,11 +218,20 @@ def _keys(parts: tuple[IdColumn, ...], ids: list[np.ndarray]) -> np.ndarray:
     return np.where(known, keys, -1)
 
 
-def _hashed(keys: np.ndarray, n_buckets: int) -> np.ndarray:
-    """Spread keys over the buckets 1 to `n_buckets`; key -1 gets id 0."""
-    mixed = (keys.astype(np.uint64) * _HASH) >> np.uint64(32)
+def _hashed(ids: list[np.ndarray], n_buckets: int) -> np.ndarray:
+    """Spread combinations over the buckets 1 to `n_buckets`.
+
+    One with an unknown part gets id 0. The bucket depends on the ids of the parts only,
+    not on how many there are, so it stays when a part gets more.
+    """
+    mixed = np.zeros(len(ids[0]), dtype=np.uint64)
+    known = np.ones(len(mixed), dtype=bool)
+    for digits in ids:
+        mixed = (mixed ^ digits.astype(np.uint64)) * _HASH
+        mixed ^= mixed >> np.uint64(32)
+        known &= digits != UNKNOWN
     buckets = mixed % np.uint64(n_buckets) + np.uint64(1)
-    return np.where(keys >= 0, buckets, UNKNOWN).astype(np.int32)
+    return np.where(known, buckets, UNKNOWN).astype(np.int32)
 
 
 def fit_cross(

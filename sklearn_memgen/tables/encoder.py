@@ -34,18 +34,36 @@ from sklearn_memgen.tables.columns import (
     find_kinds,
     resolve_columns,
 )
-from sklearn_memgen.tables.crosses import Cross, fit_cross
-from sklearn_memgen.tables.ids import CALENDAR, IdColumn
+from sklearn_memgen.tables.crosses import Cross
+from sklearn_memgen.tables.id_space import encode_ids, extend_ids, fit_ids
+from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.memorize import choose_memorized
-from sklearn_memgen.tables.numbers import SmoothNumber, limit_bins
+from sklearn_memgen.tables.numbers import SmoothNumber, fit_numbers
 from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
 from sklearn_memgen.tables.tensors import TableTensors
 from sklearn_memgen.tables.values import elapsed_days, read_columns
 
 __all__ = ["TableEncoder"]
 
-#: Bins of all columns together: the width of a net's first layer grows with them.
-_MAX_TOTAL_BINS = 1536
+
+def _weighted_rows(
+    table: Any, sample_weight: Any
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return which rows to take, if not all, and their weights, if there are any.
+
+    A row of weight zero is a row not seen.
+    """
+    if sample_weight is None:
+        return None, None
+    weights = _check_sample_weight(
+        sample_weight, table, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weights.any():
+        raise ValueError("sample_weight must have a value above zero")
+    if weights.all():
+        return None, weights
+    rows = np.flatnonzero(weights)
+    return rows, weights[rows]
 
 
 # `set_output` and its global setting are switched off: there is no array to wrap.
@@ -109,7 +127,7 @@ class TableEncoder(  # type: ignore[call-arg]
     id_offsets_ : ndarray of shape (n_id_columns + 1,), int64
         Where the ids of each id column begin; the last entry is the number of ids.
     id_counts_ : ndarray of shape (n_ids,)
-        Weighted number of training rows of each id.
+        Weighted number of training rows of each id, added up over `fit` and `extend`.
     n_sparse_features_ : int
         Width of the sparse part: columns of sparse input, or buckets of text.
     n_features_in_ : int
@@ -225,17 +243,10 @@ class TableEncoder(  # type: ignore[call-arg]
         if y is not None:
             check_consistent_length(table, y)
             y = self._read_target(column_or_1d(y))
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, table, dtype=np.float64, ensure_non_negative=True
-            )
-            if not weights.any():
-                raise ValueError("sample_weight must have a value above zero")
-            if not weights.all():  # a row of weight zero is a row not seen
-                rows = np.flatnonzero(weights)
-                table, weights = _safe_indexing(table, rows), weights[rows]
-                y = None if y is None else y[rows]
+        rows, weights = _weighted_rows(table, sample_weight)
+        if rows is not None:
+            table = _safe_indexing(table, rows)
+            y = None if y is None else y[rows]
         self.numbers_: dict[str, SmoothNumber] = {}
         self.id_columns_: dict[str, IdColumn] = {}
         self.crosses_: dict[str, Cross] = {}
@@ -245,9 +256,7 @@ class TableEncoder(  # type: ignore[call-arg]
         else:
             self._labels = table.columns
             self._fit_columns(table, y, weights)
-        counts = [column.counts for column in self._encoded_columns()]
-        self.id_offsets_ = np.cumsum([0, *map(len, counts)], dtype=np.int64)
-        self.id_counts_ = np.concatenate([np.empty(0), *counts])
+        self._number_ids()
         self.n_sparse_features_ = self._sparse.n_features
         return self
 
@@ -258,6 +267,62 @@ class TableEncoder(  # type: ignore[call-arg]
         y = y.astype(np.float64)
         assert_all_finite(y, input_name="y")
         return y
+
+    def extend(self, X: Any, y: Any = None, sample_weight: Any = None) -> TableEncoder:
+        """Give ids to values and combinations that only further rows have.
+
+        The ids there are keep their order: new ones come behind those of their column.
+        All else stays: scales, bins, which numbers are remembered exactly, buckets of
+        hashed crosses and of text.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+            A table of the columns seen in `fit`.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Rows count by their weight.
+
+        Returns
+        -------
+        self : TableEncoder
+            The encoder. A value has an id if it had one before, or occurs
+            `min_frequency` times in `X`.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing, unknown, or in another order than in `fit`.
+        """
+        check_is_fitted(self)
+        table = self._checked(X)
+        if self._labels is None:
+            return self
+        rows, weights = _weighted_rows(table, sample_weight)
+        if rows is not None:
+            table = _safe_indexing(table, rows)
+        columns = read_columns(table, self._kinds)
+        self.id_columns_, self.crosses_ = extend_ids(
+            self.id_columns_,
+            self.crosses_,
+            columns,
+            weights,
+            min_frequency=self.min_frequency,
+            n_buckets=self.n_cross_buckets,
+        )
+        self._number_ids()
+        return self
+
+    def _number_ids(self) -> None:
+        sizes = [len(column) for column in self._encoded_columns()]
+        self.id_offsets_ = np.cumsum([0, *sizes], dtype=np.int64)
+
+    @property
+    def id_counts_(self) -> np.ndarray:
+        """Weighted number of training rows of each id, shape (n_ids,)."""
+        counts = [column.counts for column in self._encoded_columns()]
+        return np.concatenate([np.empty(0), *counts])
 
     def _fit_sparse(self, table: sparse.csr_matrix) -> None:
         for parameter in (*KIND_PARAMETERS.values(), "memorize", "crosses"):
@@ -277,21 +342,13 @@ class TableEncoder(  # type: ignore[call-arg]
         self.column_kinds_ = find_kinds(table, given)
         self._kinds = self.column_kinds_.to_dict()
         columns = read_columns(table, self._kinds)
-        for label, values in self._smooth_values(columns):
-            if np.isinf(values).any():
-                raise ValueError(
-                    f"Input X contains infinity in column {label!r}; replace it, for "
-                    "example by NaN, which is treated as a value of its own"
-                )
-            self.numbers_[str(label)] = SmoothNumber.fit(
-                values, weights, n_bins=self.n_bins
-            )
-        limited = limit_bins(list(self.numbers_.values()), _MAX_TOTAL_BINS)
-        self.numbers_ = dict(zip(self.numbers_, limited, strict=True))
+        self.numbers_ = fit_numbers(
+            self._smooth_values(columns), weights, n_bins=self.n_bins
+        )
         memorize = self.memorize
         if not isinstance(memorize, str):
             memorize = resolve_columns(table, memorize, "memorize")
-        self.id_columns_, self.memorized_ = choose_memorized(
+        exact, self.memorized_ = choose_memorized(
             {label: columns[label] for label in self._of_kind("number")},
             memorize,
             y,
@@ -300,28 +357,31 @@ class TableEncoder(  # type: ignore[call-arg]
             min_frequency=self.min_frequency,
             rng=check_random_state(self.random_state),
         )
-        parts = [(label, "category") for label in self._of_kind("category")]
-        parts += [(label, p) for label in self._of_kind("datetime") for p in CALENDAR]
-        for label, part in parts:
-            column = IdColumn.fit(
-                columns[label], part, weights, min_frequency=self.min_frequency
-            )
-            self._keep(self.id_columns_, column)
-        for labels in self.crosses:
-            cross = fit_cross(
-                table,
-                labels,
-                columns,
-                self.column_kinds_,
-                self.id_columns_,
-                weights,
-                min_frequency=self.min_frequency,
-                n_buckets=self.n_cross_buckets,
-            )
-            self._keep(self.crosses_, cross)
+        self.id_columns_, self.crosses_ = fit_ids(
+            table,
+            columns,
+            self.column_kinds_,
+            exact,
+            self.crosses,
+            weights,
+            min_frequency=self.min_frequency,
+            n_buckets=self.n_cross_buckets,
+        )
         self._sparse = TextColumns.fit(
             table[self._of_kind("text")], self.n_text_buckets
         )
+
+    def _checked(self, X: Any) -> Any:
+        """Return a table that has the columns of `fit`, by the labels it had there."""
+        table = as_table(X)
+        if self.has_columns_of(X):
+            return table
+        validate_data(self, X, skip_check_array=True, reset=False)
+        if self._labels is None:
+            return table
+        if sparse.issparse(table):
+            table = pd.DataFrame(table.toarray())
+        return table.set_axis(self._labels, axis=1)
 
     def _of_kind(self, kind: str) -> list[Hashable]:
         return [label for label, found in self._kinds.items() if found == kind]
@@ -338,15 +398,6 @@ class TableEncoder(  # type: ignore[call-arg]
             yield label, columns[label].to_numpy()
         for label in self._of_kind("datetime"):
             yield label, elapsed_days(columns[label])
-
-    @staticmethod
-    def _keep(kept: dict[str, Any], column: IdColumn | Cross) -> None:
-        if column.name in kept:
-            raise ValueError(
-                f"two encoded columns would have the name {column.name!r}; rename a "
-                "column, or leave a cross out that is given twice"
-            )
-        kept[column.name] = column
 
     def has_columns_of(self, X: Any) -> bool:
         """Tell whether a table is a DataFrame of just the columns seen in `fit`.
@@ -384,41 +435,21 @@ class TableEncoder(  # type: ignore[call-arg]
             taken as missing.
         """
         check_is_fitted(self)
-        table = as_table(X)
-        same_columns = self.has_columns_of(X)
-        if not same_columns:
-            validate_data(self, X, skip_check_array=True, reset=False)
+        table = self._checked(X)
         if self._labels is None:
             nothing = torch.empty(table.shape[0], 0)
             return TableTensors(nothing, nothing.int(), self._sparse.transform(table))
-        if sparse.issparse(table):
-            table = pd.DataFrame(table.toarray())
-        if not same_columns:
-            table = table.set_axis(self._labels, axis=1)
         columns = read_columns(table, self._kinds)
         numbers = np.empty((len(table), len(self.numbers_)), dtype=np.float32)
         for j, (label, values) in enumerate(self._smooth_values(columns)):
             numbers[:, j] = self.numbers_[str(label)].transform(values)
         ids = np.empty((len(table), len(self.id_offsets_) - 1), dtype=np.int32)
-        for j, codes in enumerate(self._encode_ids(columns)):
+        encoded = encode_ids(self.id_columns_, self.crosses_, columns)
+        for j, codes in enumerate(encoded):
             ids[:, j] = codes
             ids[:, j] += self.id_offsets_[j]
         csr = self._sparse.transform(table)
         return TableTensors(torch.from_numpy(numbers), torch.from_numpy(ids), csr)
-
-    def _encode_ids(self, columns: dict[Hashable, pd.Series]) -> Iterator[np.ndarray]:
-        """Yield the ids of each id column and cross, counted from 0 in each."""
-        encoded: dict[str, np.ndarray] = {}
-
-        def encode(column: IdColumn) -> np.ndarray:
-            if column.name not in encoded:
-                encoded[column.name] = column.encode(columns[column.label])
-            return encoded[column.name]
-
-        for column in self.id_columns_.values():
-            yield encode(column)
-        for cross in self.crosses_.values():
-            yield cross.encode([encode(part) for part in cross.parts])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the encoded columns: numbers, ids, crosses, then the sparse part.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -67,6 +67,14 @@ class IdColumn:
         keys = _read(values, part, edges)
         vocabulary = Vocabulary.fit(keys, weights, min_frequency=min_frequency)
         return cls(values.name, part, vocabulary, edges)
+
+    def extend(
+        self, values: pd.Series, weights: np.ndarray | None, *, min_frequency: float
+    ) -> IdColumn:
+        """Return a column that has ids for further values; see `Vocabulary.extend`."""
+        keys = _read(values, self.part, self.edges)
+        vocabulary = self.vocabulary.extend(keys, weights, min_frequency=min_frequency)
+        return replace(self, vocabulary=vocabulary)
 
     @property
     def name(self) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["SmoothNumber", "limit_bins", "weighted_quantiles"]
+__all__ = ["SmoothNumber", "fit_numbers", "limit_bins", "weighted_quantiles"]
 
 #: Scaled values are clipped here, far beyond what a net tells apart, so that float32
 #: arithmetic stays finite whatever comes at predict time.
 _LIMIT = 1e6
+#: Bins of all columns together: the width of a net's first layer grows with them.
+_MAX_TOTAL_BINS = 1536
 
 
 def weighted_quantiles(
@@ -105,6 +108,45 @@ def _scaled(values: np.ndarray, center: float, scale: float) -> np.ndarray:
     with np.errstate(over="ignore"):
         scaled = (values - center) / scale
     return scaled.clip(-_LIMIT, _LIMIT, out=scaled).astype(np.float32)
+
+
+def fit_numbers(
+    columns: Iterable[tuple[Hashable, np.ndarray]],
+    weights: np.ndarray | None,
+    *,
+    n_bins: int,
+) -> dict[str, SmoothNumber]:
+    """Find scales and bins of all columns of numbers of a table.
+
+    Parameters
+    ----------
+    columns : iterable of (label, ndarray of shape (n_rows,))
+        The columns, float64, NaN where missing.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    n_bins : int
+        Largest number of bins a column. Many columns get fewer.
+
+    Returns
+    -------
+    numbers : dict of str to SmoothNumber
+        By name, in the order of `columns`.
+
+    Raises
+    ------
+    ValueError
+        If a column holds infinities.
+    """
+    numbers = {}
+    for label, values in columns:
+        if np.isinf(values).any():
+            raise ValueError(
+                f"Input X contains infinity in column {label!r}; replace it, for "
+                "example by NaN, which is treated as a value of its own"
+            )
+        numbers[str(label)] = SmoothNumber.fit(values, weights, n_bins=n_bins)
+    limited = limit_bins(list(numbers.values()), _MAX_TOTAL_BINS)
+    return dict(zip(numbers, limited, strict=True))
 
 
 def limit_bins(numbers: list[SmoothNumber], n_bins: int) -> list[SmoothNumber]:

@@ -29,7 +29,7 @@ def _factorize(values: pd.Series | np.ndarray) -> tuple[np.ndarray, pd.Index]:
     except (TypeError, NotImplementedError):
         # A list or a dict, say, among the values of one row: a value as unknown as
         # any other, and no reason to fail for the rest.
-        codes, uniques = pd.factorize(pd.Series(values).astype(object).map(_as_key))
+        codes, uniques = pd.factorize(pd.Series(values).astype(object).map(_hashable))
     return codes, pd.Index(uniques)
 
 
@@ -48,12 +48,40 @@ def _as_list(values: Any) -> list:
 _UNHASHABLE = object()
 
 
-def _as_key(value: Any) -> Hashable:
+def _hashable(value: Any) -> Hashable:
     try:
         hash(value)
     except TypeError:
         return _UNHASHABLE
     return value
+
+
+def _as_keys(uniques: pd.Index) -> pd.Index:
+    """Return numbers as they are, and other values as objects.
+
+    So they match whichever dtype they have at predict time: strings, categories or
+    Arrow strings.
+    """
+    if pd.api.types.is_numeric_dtype(uniques.dtype):
+        return uniques
+    return pd.Index(uniques.astype(object), dtype=object)
+
+
+def _count(
+    values: pd.Series | np.ndarray, weights: np.ndarray | None
+) -> tuple[pd.Index, np.ndarray, float]:
+    """Return the distinct values, their weighted counts, and that of missing ones."""
+    codes, uniques = _factorize(values)
+    # Shifting by one gives the missing values, code -1, a place in the counts.
+    counts = np.bincount(codes + 1, weights, minlength=len(uniques) + 1)
+    counts = counts.astype(np.float64)
+    return uniques, counts[1:], counts[0]
+
+
+def _most_frequent(counts: np.ndarray, min_frequency: float) -> np.ndarray:
+    """Return the positions of the counts that are large enough, largest first."""
+    frequent = np.flatnonzero(counts >= min_frequency)
+    return frequent[np.argsort(-counts[frequent], kind="stable")]
 
 
 class _IdByValue(dict):
@@ -83,7 +111,8 @@ class Vocabulary:
     keys : Index of shape (n_ids - 2,)
         The remembered values, most frequent first; key `k` has id `k + 2`.
     counts : ndarray of shape (n_ids,)
-        Weighted number of training rows of each id.
+        Weighted number of training rows of each id, added up over all tables that it
+        was fitted to or extended by.
 
     Examples
     --------
@@ -108,20 +137,59 @@ class Vocabulary:
         min_frequency: float = 2,
     ) -> Vocabulary:
         """Remember the values whose weighted count is at least `min_frequency`."""
-        codes, uniques = _factorize(values)
-        # Shifting by one gives the missing values, code -1, a place in the counts.
-        counts = np.bincount(codes + 1, weights, minlength=len(uniques) + 1)
-        counts = counts.astype(np.float64)
-        n_missing, counts = counts[0], counts[1:]
-        frequent = np.flatnonzero(counts >= min_frequency)
-        frequent = frequent[np.argsort(-counts[frequent], kind="stable")]
-        keys = uniques[frequent]
-        if not pd.api.types.is_numeric_dtype(keys.dtype):
-            # Through `object`, so that the values match whichever dtype they have
-            # at predict time: strings, categories or Arrow strings.
-            keys = pd.Index(keys.astype(object), dtype=object)
+        uniques, counts, n_missing = _count(values, weights)
+        frequent = _most_frequent(counts, min_frequency)
         n_rest = counts.sum() - counts[frequent].sum()
-        return cls(keys, np.concatenate([[n_rest, n_missing], counts[frequent]]))
+        counts = np.concatenate([[n_rest, n_missing], counts[frequent]])
+        return cls(_as_keys(uniques[frequent]), counts)
+
+    def extend(
+        self,
+        values: pd.Series | np.ndarray,
+        weights: np.ndarray | None = None,
+        *,
+        min_frequency: float = 2,
+        max_keys: int | None = None,
+    ) -> Vocabulary:
+        """Return a vocabulary that remembers further values; the ids there are stay.
+
+        Parameters
+        ----------
+        values : Series or ndarray of shape (n_rows,)
+            Further rows.
+        weights : ndarray of shape (n_rows,), default=None
+            Weights of the rows.
+        min_frequency : float, default=2
+            How often a new value must occur in these rows.
+        max_keys : int, default=None
+            No more than so many values are remembered in all.
+
+        Returns
+        -------
+        vocabulary : Vocabulary
+            With the new values at the end, most frequent first, and the counts of all
+            rows seen so far.
+        """
+        uniques, counts, n_missing = _count(values, weights)
+        uniques = _as_keys(uniques)
+        positions = self.keys.get_indexer(uniques)
+        known = positions >= 0
+        frequent = _most_frequent(np.where(known, 0, counts), min_frequency)
+        if uniques.dtype == object:
+            keys = uniques[frequent]
+            frequent = frequent[[key is not _UNHASHABLE for key in keys]]
+        if max_keys is not None:
+            frequent = frequent[: max(max_keys - len(self.keys), 0)]
+        total = np.concatenate([self.counts, counts[frequent]])
+        total[positions[known] + _N_SPECIAL] += counts[known]
+        total[UNKNOWN] += counts[~known].sum() - counts[frequent].sum()
+        total[MISSING] += n_missing
+        keys = self.keys
+        if len(frequent):
+            keys = (
+                uniques[frequent] if len(keys) == 0 else keys.append(uniques[frequent])
+            )
+        return Vocabulary(keys, total)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -147,9 +215,7 @@ class Vocabulary:
             except TypeError:  # a value of another type, or that is no key
                 pass
         codes, uniques = _factorize(values)
-        if not pd.api.types.is_numeric_dtype(uniques.dtype):
-            uniques = uniques.astype(object)
-        positions = self.keys.get_indexer(uniques)
+        positions = self.keys.get_indexer(_as_keys(uniques))
         ids = np.empty(len(uniques) + 1, dtype=np.int32)
         ids[:-1] = np.where(positions >= 0, positions + _N_SPECIAL, UNKNOWN)
         ids[-1] = self._missing

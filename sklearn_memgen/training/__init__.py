@@ -17,6 +17,8 @@ from sklearn_memgen.training.losses import (
     pool_outputs,
     probabilities,
 )
+from sklearn_memgen.training.inheritance import inherit_training
+from sklearn_memgen.training.losses import LogisticLoss, RegressionLoss, probabilities
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
@@ -38,6 +40,7 @@ __all__ = [
     "auto_max_epochs",
     "pool_logits",
     "pool_outputs",
+    "inherit_training",
     "probabilities",
     "resolve_device",
     "seeded",

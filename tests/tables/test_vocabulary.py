@@ -161,3 +161,42 @@ def test_count_classes():
     assert counts.tolist() == [[0, 1], [2, 0], [0, 1], [0, 0]]
     weighted = count_classes(ids, y, np.array([1, 2, 3, 4.5]), (4, 2))
     assert weighted.tolist() == [[0, 1], [5, 0], [0, 4.5], [0, 0]]
+
+
+# Extending
+
+
+def test_extending_appends_new_values_and_adds_counts_up():
+    old = Vocabulary.fit(pd.Series(["a", "b", "a", "b", "b", "c"]))
+    new = old.extend(pd.Series(["z", "a", "z", None, "c", "y", "x", "x", "x"]))
+    assert new.keys.tolist() == ["b", "a", "x", "z"]
+    # Unknown: c and, now, c and y, which are too rare in either table.
+    assert new.counts.tolist() == [3, 1, 3, 3, 3, 2]
+    assert old.keys.tolist() == ["b", "a"]
+    assert old.counts.tolist() == [1, 0, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "ids"),
+    [
+        ([1.0, 1.0], [2, 2, 1], [3, 3, 2]),
+        (["a", "a"], [7, 7, "a"], [3, 3, 2]),
+        ([], ["a", "a", "b"], [2, 2, 0]),
+        (pd.Categorical(["a", "a"]), pd.Categorical(["b", "b", "a"]), [3, 3, 2]),
+        (["a", "a"], [{}, [], "a"], [0, 0, 2]),
+    ],
+)
+def test_extending_by_values_of_any_dtype(first, then, ids):
+    old = Vocabulary.fit(pd.Series(first))
+    new = old.extend(pd.Series(then), min_frequency=2)
+    assert new.encode(pd.Series(then)).tolist() == ids
+
+
+def test_extending_within_limits_and_by_weight():
+    old = Vocabulary.fit(pd.Series(["a", "a"]))
+    rows, weights = pd.Series(["x", "y", "z"]), np.array([3.0, 2.0, 0.5])
+    new = old.extend(rows, weights, min_frequency=1)
+    assert new.keys.tolist() == ["a", "x", "y"]
+    assert new.counts.tolist() == [0.5, 0, 2, 3, 2]
+    assert old.extend(rows, weights, max_keys=2).keys.tolist() == ["a", "x"]
+    assert old.extend(rows, weights, max_keys=0).keys.tolist() == ["a"]

@@ -25,15 +25,44 @@ def reference(gradients, lr, l1, l2, beta):
 
 @pytest.mark.parametrize("l1", [0.0, 0.7])
 @pytest.mark.parametrize("l2", [0.0, 0.5])
-def test_equals_the_reference(l1, l2):
+@pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
+def test_equals_the_reference(l1, l2, beta):
     gradients = np.random.default_rng(0).normal(size=(20, 7))
     weights = torch.nn.Parameter(torch.zeros(7, dtype=torch.float64))
-    optimizer = FTRL([weights], lr=0.3, l1=l1, l2=l2, beta=0.5)
+    optimizer = FTRL([weights], lr=0.3, l1=l1, l2=l2, beta=beta)
     for g in gradients:
         weights.grad = torch.from_numpy(g)
         optimizer.step()
-    expected = [reference(column, 0.3, l1, l2, 0.5) for column in gradients.T]
+    expected = [reference(column, 0.3, l1, l2, beta) for column in gradients.T]
     np.testing.assert_allclose(weights.detach(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.7])
+@pytest.mark.parametrize("l2", [0.0, 0.5])
+@pytest.mark.parametrize("beta", [0.5, 2.0])
+def test_sparse_steps_equal_the_reference_of_the_rows_they_touch(l1, l2, beta):
+    """A row's weight is that of its own gradients; steps without it do not count."""
+    rng = np.random.default_rng(0)
+    table = torch.nn.Parameter(torch.zeros(9, 2, dtype=torch.float64))
+    optimizer = FTRL([table], lr=0.3, l1=l1, l2=l2, beta=beta)
+    seen = {row: [] for row in range(9)}
+    for _ in range(20):
+        rows = rng.integers(0, 8, 4)  # some of them twice: their gradients add up
+        values = rng.normal(size=(4, 2))
+        table.grad = torch.sparse_coo_tensor(
+            rows[None], torch.from_numpy(values), table.shape, check_invariants=False
+        )
+        optimizer.step()
+        for row in set(rows):
+            seen[row].append(values[rows == row].sum(axis=0))
+    for row, gradients in seen.items():
+        columns = np.reshape(gradients, (-1, 2)).T
+        expected = [reference(column, 0.3, l1, l2, beta) for column in columns]
+        np.testing.assert_allclose(table[row].detach(), expected, atol=1e-12)
+    assert not seen[8]
+    if l1:
+        assert (table[:8] == 0).any()
+        assert (table != 0).any()
 
 
 @pytest.mark.parametrize("l1", [0.0, 0.2])

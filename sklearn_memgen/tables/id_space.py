@@ -1,0 +1,163 @@
+"""The ids of all columns and crosses of a table together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sklearn_memgen.tables.crosses import Cross, fit_cross
+from sklearn_memgen.tables.ids import CALENDAR, IdColumn
+
+__all__ = ["encode_ids", "extend_ids", "fit_ids"]
+
+
+def fit_ids(
+    table: pd.DataFrame,
+    columns: dict[Hashable, pd.Series],
+    kinds: pd.Series,
+    exact: dict[str, IdColumn],
+    crosses: Sequence[tuple[Hashable, ...]],
+    weights: np.ndarray | None,
+    *,
+    min_frequency: float,
+    n_buckets: int,
+) -> tuple[dict[str, IdColumn], dict[str, Cross]]:
+    """Give ids to categories, calendar parts of dates, and crosses.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        The table.
+    columns : dict of Series of shape (n_rows,)
+        Its columns, as `read_columns` returns them.
+    kinds : Series of shape (n_columns,)
+        Kinds by column label.
+    exact : dict of str to IdColumn
+        The numbers that are remembered exactly.
+    crosses : sequence of tuple of column names or positions
+        The columns to cross.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    min_frequency : float
+        How often a value or combination must occur to have an id.
+    n_buckets : int
+        Crosses with more combinations are hashed into so many buckets.
+
+    Returns
+    -------
+    id_columns : dict of str to IdColumn
+        Those of `exact` and the others, by name.
+    crosses : dict of str to Cross
+        The crosses by name.
+
+    Raises
+    ------
+    ValueError
+        If two of them have one name, or columns cannot be crossed.
+    """
+    id_columns = dict(exact)
+    parts = [(label, "category") for label in kinds.index[kinds == "category"]]
+    for label in kinds.index[kinds == "datetime"]:
+        parts += [(label, part) for part in CALENDAR]
+    for label, part in parts:
+        column = IdColumn.fit(
+            columns[label], part, weights, min_frequency=min_frequency
+        )
+        _keep(id_columns, column)
+    kept: dict[str, Cross] = {}
+    for labels in crosses:
+        cross = fit_cross(
+            table,
+            labels,
+            columns,
+            kinds,
+            id_columns,
+            weights,
+            min_frequency=min_frequency,
+            n_buckets=n_buckets,
+        )
+        _keep(kept, cross)
+    return id_columns, kept
+
+
+def _keep(kept: dict[str, Any], column: IdColumn | Cross) -> None:
+    if column.name in kept:
+        raise ValueError(
+            f"two encoded columns would have the name {column.name!r}; rename a "
+            "column, or leave a cross out that is given twice"
+        )
+    kept[column.name] = column
+
+
+def extend_ids(
+    id_columns: dict[str, IdColumn],
+    crosses: dict[str, Cross],
+    columns: dict[Hashable, pd.Series],
+    weights: np.ndarray | None,
+    *,
+    min_frequency: float,
+    n_buckets: int,
+) -> tuple[dict[str, IdColumn], dict[str, Cross]]:
+    """Give ids to values and combinations that are new in further rows.
+
+    Parameters
+    ----------
+    id_columns, crosses
+        What has ids already; they stay, in their order.
+    columns, weights
+        The further rows; see `fit_ids`.
+    min_frequency : float
+        How often a new value or combination must occur in them.
+    n_buckets : int
+        No cross gets more ids than so many, beside those it has.
+
+    Returns
+    -------
+    id_columns, crosses
+        New ones, extended.
+    """
+    every = dict(id_columns)
+    every |= {part.name: part for cross in crosses.values() for part in cross.parts}
+    new = {
+        name: column.extend(columns[column.label], weights, min_frequency=min_frequency)
+        for name, column in every.items()
+    }
+    new_crosses = {}
+    encoded: dict[str, np.ndarray] = {}
+    for name, cross in crosses.items():
+        parts = tuple(new[part.name] for part in cross.parts)
+        new_crosses[name] = cross.extend(
+            parts,
+            [_encode(part, columns, encoded) for part in parts],
+            weights,
+            min_frequency=min_frequency,
+            n_buckets=n_buckets,
+        )
+    return {name: new[name] for name in id_columns}, new_crosses
+
+
+def encode_ids(
+    id_columns: dict[str, IdColumn],
+    crosses: dict[str, Cross],
+    columns: dict[Hashable, pd.Series],
+) -> Iterator[np.ndarray]:
+    """Yield the ids of each id column and cross, counted from 0 in each."""
+    encoded: dict[str, np.ndarray] = {}
+    for column in id_columns.values():
+        yield _encode(column, columns, encoded)
+    for cross in crosses.values():
+        yield cross.encode([_encode(part, columns, encoded) for part in cross.parts])
+
+
+def _encode(
+    column: IdColumn,
+    columns: dict[Hashable, pd.Series],
+    encoded: dict[str, np.ndarray],
+) -> np.ndarray:
+    """Look the ids of a column up, once for all that use them."""
+    if column.name not in encoded:
+        encoded[column.name] = column.encode(columns[column.label])
+    return encoded[column.name]
