@@ -164,17 +164,35 @@ class Examples(ABC):
             )
         return examples.take(kept), examples.take(held_out)
 
-    def extended(self, encoder: Any) -> Any:
-        """Return a copy of an encoder that knows the values of these rows as well."""
-        return copy.copy(encoder).extend(self.data, **self._frequencies())
-
     def encode(self, encoder: Any, *, fit: bool) -> ResidentDataset:
         """Make tensors of them, fitting the encoder on them if asked to."""
         data = self.data
-        if encoder is not None:
-            if fit:
-                encoder.fit(data, self.y, **self._frequencies())
-            data = encoder.transform(data)
+        if encoder is None:
+            return self._dataset(data)
+        if not fit:
+            return self._dataset(encoder.transform(data))
+        if hasattr(encoder, "fit_transform"):  # which may differ from what follows
+            data = encoder.fit_transform(data, self.y, **self._frequencies())
+        else:
+            data = encoder.fit(data, self.y, **self._frequencies()).transform(data)
+        return self._dataset(data)
+
+    def encode_further(
+        self, encoder: Any, *, relearn: bool
+    ) -> tuple[Any, ResidentDataset]:
+        """Make tensors of them by a copy of an encoder that knows their values as well.
+
+        With `relearn` it learns its target statistics from them.
+        """
+        encoder = copy.copy(encoder)
+        if relearn:
+            data = encoder.extend_transform(self.data, self.y, **self._frequencies())
+        else:
+            encoder.extend(self.data, **self._frequencies())
+            data = encoder.transform(self.data)
+        return encoder, self._dataset(data)
+
+    def _dataset(self, data: Any) -> ResidentDataset:
         weight = self.weight
         return ResidentDataset(
             as_rows(data),

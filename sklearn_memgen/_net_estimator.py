@@ -154,9 +154,14 @@ class NetEstimator(BaseEstimator):
         """Return what makes the optimizers of a module's `optimizer_groups`."""
         return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
 
-    def _extend_encoder(self, encoder: Any, examples: Examples) -> Any:
-        """Return the encoder to go on with: `encoder`, or one that knows more."""
-        return encoder
+    def _encode_further(
+        self, encoder: Any, examples: Examples, *, relearn: bool
+    ) -> tuple[Any, ResidentDataset]:
+        """Return the encoder to go on with, which may know more, and the tensors.
+
+        With `relearn` the rows are all there are from now on, else they are a chunk.
+        """
+        return encoder, examples.encode(encoder, fit=False)
 
     def _make_heir(
         self,
@@ -191,8 +196,9 @@ class NetEstimator(BaseEstimator):
             self.early_stopping, self.validation_fraction, self._rng
         )
         if going_on:
-            encoder = self._extend_encoder(encoder, examples)
-        training = examples.encode(encoder, fit=not going_on)
+            encoder, training = self._encode_further(encoder, examples, relearn=True)
+        else:
+            training = examples.encode(encoder, fit=True)
         validation = None if held_out is None else held_out.encode(encoder, fit=False)
         if training.weight is not None:
             # So that the scale of the weights does not change the learning rate.
@@ -213,9 +219,9 @@ class NetEstimator(BaseEstimator):
     def _partial_fit(self, examples: Examples, encoder: Any, *, first: bool) -> None:
         """Pass once over a chunk, at a constant learning rate."""
         if not first:
-            encoder = self._extend_encoder(encoder, examples)
-        chunk = examples.encode(encoder, fit=first)
-        if first:
+            encoder, chunk = self._encode_further(encoder, examples, relearn=False)
+        else:
+            chunk = examples.encode(encoder, fit=True)
             # Kept, so that each chunk is shuffled anew.
             self._rng = check_random_state(self.random_state)
         self._train(

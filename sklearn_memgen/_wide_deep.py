@@ -34,6 +34,7 @@ _ENCODER_PARAMS = (
     "memorize",
     "crosses",
     "min_frequency",
+    "bins",
     "n_bins",
     "n_cross_buckets",
     "n_text_buckets",
@@ -81,11 +82,12 @@ class WideDeepEstimator(NetEstimator):
         hidden_layer_sizes: Sequence[int],
         wide: bool,
         memorize: str | Iterable[Hashable],
-        crosses: Sequence[tuple[Hashable, ...]],
+        crosses: str | Sequence[tuple[Hashable, ...]],
         categorical_features: Iterable[Hashable] | None,
         numeric_features: Iterable[Hashable] | None,
         text_features: Iterable[Hashable] | None,
         min_frequency: float,
+        bins: str,
         n_bins: int,
         n_cross_buckets: int,
         n_text_buckets: int,
@@ -108,6 +110,7 @@ class WideDeepEstimator(NetEstimator):
         self.numeric_features = numeric_features
         self.text_features = text_features
         self.min_frequency = min_frequency
+        self.bins = bins
         self.n_bins = n_bins
         self.n_cross_buckets = n_cross_buckets
         self.n_text_buckets = n_text_buckets
@@ -136,11 +139,14 @@ class WideDeepEstimator(NetEstimator):
                 "wide=True for a wide-only model, or name hidden layers"
             )
         numbers = encoder.numbers_.values()
+        statistics = range(encoder.n_statistics_)  # numbers without bins
         return partial(
             WideDeep,
             1 if n_outputs == 2 else n_outputs,
-            bin_edges=[number.bin_edges.tolist() for number in numbers],
-            missing=[number.has_missing for number in numbers],
+            bin_edges=[number.bin_edges.tolist() for number in numbers]
+            + [[] for _ in statistics],
+            missing=[number.has_missing for number in numbers]
+            + [False for _ in statistics],
             id_offsets=encoder.id_offsets_.tolist(),
             n_deep_id_columns=len(encoder.id_columns_),
             n_sparse_features=encoder.n_sparse_features_,
@@ -152,8 +158,10 @@ class WideDeepEstimator(NetEstimator):
             n_members=self.n_members,
         )
 
-    def _extend_encoder(self, encoder: TableEncoder, examples: Examples) -> Any:
-        return examples.extended(encoder)
+    def _encode_further(
+        self, encoder: Any, examples: Examples, *, relearn: bool
+    ) -> tuple[Any, ResidentDataset]:
+        return examples.encode_further(encoder, relearn=relearn)
 
     def _make_heir(
         self,

@@ -36,15 +36,23 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         smoothly. "exact" takes all with values that repeat; "auto" those of them whose
         exact values predict the class better than smooth bins out of fold. What was
         decided, and why, is in ``encoder_.memorized_``.
-    crosses : sequence of tuple of columns, default=()
-        Columns to combine in the wide part, such as ``[("education", "occupation")]``.
+    crosses : "auto" or sequence of tuple of columns, default="auto"
+        "auto" looks for pairs and triples of columns of values whose combinations tell
+        what no sum over the columns tells, such as day and month; these, and
+        categories of many values, go in by cross-fitted statistics of the target. What
+        was found is in `memorized_`. Crosses that are named, such as
+        ``[("education", "occupation")]``, have weights of their own in the wide part;
+        ``()`` leaves all of this out.
     categorical_features, numeric_features, text_features : array-like, default=None
         Columns whose kind is given rather than found; see `TableEncoder`. Name
         integer-coded categories in `categorical_features`.
     min_frequency : float, default=2
         How often a value must occur to have an id of its own.
-    n_bins : int, default=48
-        Largest number of piecewise-linear bins of a number.
+    bins : {"target", "quantile"}, default="target"
+        Where the piecewise-linear bins of a number end: where the target changes, or at
+        quantiles.
+    n_bins : int, default=256
+        Largest number of bins of a number.
     n_cross_buckets : int, default=65536
         Crosses with more combinations than this are hashed into so many buckets.
     n_text_buckets : int, default=131072
@@ -152,12 +160,13 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         hidden_layer_sizes: Sequence[int] = (128, 128),
         wide: bool = True,
         memorize: str | Iterable[Hashable] = "auto",
-        crosses: Sequence[tuple[Hashable, ...]] = (),
+        crosses: str | Sequence[tuple[Hashable, ...]] = "auto",
         categorical_features: Iterable[Hashable] | None = None,
         numeric_features: Iterable[Hashable] | None = None,
         text_features: Iterable[Hashable] | None = None,
         min_frequency: float = 2,
-        n_bins: int = 48,
+        bins: str = "target",
+        n_bins: int = 256,
         n_cross_buckets: int = 2**16,
         n_text_buckets: int = 2**17,
         n_members: int = 4,
@@ -198,6 +207,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             numeric_features=numeric_features,
             text_features=text_features,
             min_frequency=min_frequency,
+            bins=bins,
             n_bins=n_bins,
             n_cross_buckets=n_cross_buckets,
             n_text_buckets=n_text_buckets,

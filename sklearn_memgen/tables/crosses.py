@@ -13,7 +13,7 @@ from sklearn_memgen.tables.columns import resolve_columns
 from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.vocabulary import UNKNOWN, Vocabulary
 
-__all__ = ["Cross", "fit_cross"]
+__all__ = ["Cross", "crossed_part", "fit_cross"]
 
 #: Numbers of at most so many distinct values are crossed by value, others by decile.
 _MAX_CROSSED_VALUES = 64
@@ -234,6 +234,44 @@ def _hashed(ids: list[np.ndarray], n_buckets: int) -> np.ndarray:
     return np.where(known, buckets, UNKNOWN).astype(np.int32)
 
 
+def crossed_part(
+    values: pd.Series,
+    kind: str,
+    id_columns: dict[str, IdColumn],
+    weights: np.ndarray | None,
+    *,
+    min_frequency: float,
+) -> IdColumn:
+    """Return the ids by which a category or a number takes part in crosses.
+
+    Parameters
+    ----------
+    values : Series of shape (n_rows,)
+        The column, as `read_columns` returns it.
+    kind : {"category", "number"}
+        Its kind.
+    id_columns : dict of str to IdColumn
+        Ids that columns have already.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    min_frequency : float
+        How often a value must occur to have an id.
+
+    Returns
+    -------
+    part : IdColumn
+        The column's own ids, if it has any; else exact values if a number has few, or
+        its deciles.
+    """
+    label = values.name
+    name = f"{label} (exact)" if kind == "number" else str(label)
+    if name in id_columns:
+        return id_columns[name]
+    few = values.nunique() <= _MAX_CROSSED_VALUES
+    part = "exact" if few else "decile"
+    return IdColumn.fit(values, part, weights, min_frequency=min_frequency)
+
+
 def fit_cross(
     table: pd.DataFrame,
     given: tuple[Hashable, ...],
@@ -284,21 +322,22 @@ def fit_cross(
             f"[('education', 'occupation')]; got {given!r}"
         )
 
-    def part_of(label: Hashable) -> IdColumn:
-        kind, values = kinds[label], columns[label]
-        if kind not in ("category", "number"):
+    for label in labels:
+        if kinds[label] not in ("category", "number"):
             raise ValueError(
-                f"crosses names column {label!r}, which is of kind {kind}; only "
-                "categories and numbers can be crossed"
+                f"crosses names column {label!r}, which is of kind {kinds[label]}; "
+                "only categories and numbers can be crossed"
             )
-        name = f"{label} (exact)" if kind == "number" else str(label)
-        if name in id_columns:
-            return id_columns[name]
-        few = values.nunique() <= _MAX_CROSSED_VALUES
-        part = "exact" if few else "decile"
-        return IdColumn.fit(values, part, weights, min_frequency=min_frequency)
-
-    parts = tuple(part_of(label) for label in labels)
+    parts = tuple(
+        crossed_part(
+            columns[label],
+            kinds[label],
+            id_columns,
+            weights,
+            min_frequency=min_frequency,
+        )
+        for label in labels
+    )
     return Cross.fit(
         parts,
         [part.encode(columns[part.label]) for part in parts],

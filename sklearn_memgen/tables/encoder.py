@@ -35,11 +35,13 @@ from sklearn_memgen.tables.columns import (
     resolve_columns,
 )
 from sklearn_memgen.tables.crosses import Cross
-from sklearn_memgen.tables.id_space import encode_ids, extend_ids, fit_ids
+from sklearn_memgen.tables.id_space import IdReader, extend_ids, fit_ids
 from sklearn_memgen.tables.ids import IdColumn
+from sklearn_memgen.tables.interactions import fit_statistics, refit_statistics
 from sklearn_memgen.tables.memorize import choose_memorized
 from sklearn_memgen.tables.numbers import SmoothNumber, fit_numbers
 from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
+from sklearn_memgen.tables.statistics import TargetStatistic
 from sklearn_memgen.tables.tensors import TableTensors
 from sklearn_memgen.tables.values import elapsed_days, read_columns
 
@@ -175,7 +177,8 @@ class TableEncoder(  # type: ignore[call-arg]
         "numeric_features": ["array-like", None],
         "text_features": ["array-like", None],
         "memorize": [StrOptions({"auto", "none", "exact"}), "array-like"],
-        "crosses": [list, tuple],
+        "crosses": [StrOptions({"auto"}), list, tuple],
+        "bins": [StrOptions({"target", "quantile"})],
         "min_frequency": [Interval(Real, 0, None, closed="neither")],
         "n_bins": [Interval(Integral, 0, None, closed="left")],
         "n_cross_buckets": [Interval(Integral, 1, None, closed="left")],
@@ -191,9 +194,10 @@ class TableEncoder(  # type: ignore[call-arg]
         numeric_features: Iterable[Hashable] | None = None,
         text_features: Iterable[Hashable] | None = None,
         memorize: str | Iterable[Hashable] = "auto",
-        crosses: Sequence[tuple[Hashable, ...]] = (),
+        crosses: str | Sequence[tuple[Hashable, ...]] = "auto",
         min_frequency: float = 2,
-        n_bins: int = 48,
+        bins: str = "target",
+        n_bins: int = 256,
         n_cross_buckets: int = 2**16,
         n_text_buckets: int = 2**17,
         target_type: str = "classes",
@@ -205,6 +209,7 @@ class TableEncoder(  # type: ignore[call-arg]
         self.memorize = memorize
         self.crosses = crosses
         self.min_frequency = min_frequency
+        self.bins = bins
         self.n_bins = n_bins
         self.n_cross_buckets = n_cross_buckets
         self.n_text_buckets = n_text_buckets
@@ -238,10 +243,43 @@ class TableEncoder(  # type: ignore[call-arg]
         TypeError
             If a column holds values that cannot be told apart, such as dicts.
         """
+        self._fit(X, y, sample_weight)
+        return self
+
+    def fit_transform(
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> TableTensors:
+        """Fit, and encode the rows with target statistics of other rows than their own.
+
+        A net should be trained on these rather than on those of `transform`.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See `fit`.
+
+        Returns
+        -------
+        table : TableTensors
+            The encoded table, on the host.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See `fit`.
+        """
+        rows, cross_fitted = self._fit(X, y, sample_weight)
+        return self._with_statistics(self.transform(X), rows, cross_fitted)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Fit; return the rows of a weight, if not all, and their own statistics."""
         table = as_table(X)
         validate_data(self, X, skip_check_array=True)
         if y is not None:
             check_consistent_length(table, y)
+            self.__dict__.pop("_classes", None)
             y = self._read_target(column_or_1d(y))
         rows, weights = _weighted_rows(table, sample_weight)
         if rows is not None:
@@ -250,37 +288,58 @@ class TableEncoder(  # type: ignore[call-arg]
         self.numbers_: dict[str, SmoothNumber] = {}
         self.id_columns_: dict[str, IdColumn] = {}
         self.crosses_: dict[str, Cross] = {}
+        self.statistics_: dict[str, TargetStatistic] = {}
+        cross_fitted = None
         if sparse.issparse(table):
             self._labels = None
             self._fit_sparse(table)
         else:
             self._labels = table.columns
-            self._fit_columns(table, y, weights)
+            cross_fitted = self._fit_columns(table, y, weights)
         self._number_ids()
         self.n_sparse_features_ = self._sparse.n_features
-        return self
+        return rows, cross_fitted
+
+    @staticmethod
+    def _with_statistics(
+        encoded: TableTensors, rows: np.ndarray | None, statistics: np.ndarray | None
+    ) -> TableTensors:
+        """Put statistics in the place of those that `transform` looked up."""
+        if statistics is not None and statistics.shape[1]:
+            numbers = encoded.numbers[:, -statistics.shape[1] :]
+            numbers[slice(None) if rows is None else rows] = torch.from_numpy(
+                statistics
+            )
+        return encoded
 
     def _read_target(self, y: np.ndarray) -> np.ndarray:
         """Return class indices, or float64 for a continuous target."""
         if self.target_type == "classes":
-            return pd.factorize(y, use_na_sentinel=False)[0]
+            if not hasattr(self, "_classes"):
+                self._classes = pd.Index(pd.unique(y))
+            return self._classes.get_indexer(y)
         y = y.astype(np.float64)
         assert_all_finite(y, input_name="y")
         return y
+
+    @property
+    def _n_classes(self) -> int:
+        return 0 if self.target_type == "continuous" else len(self._classes)
 
     def extend(self, X: Any, y: Any = None, sample_weight: Any = None) -> TableEncoder:
         """Give ids to values and combinations that only further rows have.
 
         The ids there are keep their order: new ones come behind those of their column.
         All else stays: scales, bins, which numbers are remembered exactly, buckets of
-        hashed crosses and of text.
+        hashed crosses and of text. Target statistics are learned again from these rows,
+        if `y` is given; values that do not occur in them keep theirs.
 
         Parameters
         ----------
         X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
             A table of the columns seen in `fit`.
-        y : None
-            Ignored.
+        y : array-like of shape (n_rows,), default=None
+            The target, of the same classes as in `fit`.
         sample_weight : array-like of shape (n_rows,), default=None
             Rows count by their weight.
 
@@ -295,24 +354,78 @@ class TableEncoder(  # type: ignore[call-arg]
         ValueError
             If columns are missing, unknown, or in another order than in `fit`.
         """
+        self._extend(X, y, sample_weight)
+        return self
+
+    def extend_transform(
+        self, X: Any, y: Any = None, sample_weight: Any = None
+    ) -> TableTensors:
+        """Extend, and encode the rows with target statistics of other rows than theirs.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See `extend`.
+
+        Returns
+        -------
+        table : TableTensors
+            The encoded table, on the host.
+
+        Raises
+        ------
+        ValueError
+            See `extend`.
+        """
+        rows, cross_fitted = self._extend(X, y, sample_weight)
+        return self._with_statistics(self.transform(X), rows, cross_fitted)
+
+    def _extend(
+        self, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Extend; return the rows of a weight, if not all, and their own statistics."""
         check_is_fitted(self)
         table = self._checked(X)
         if self._labels is None:
-            return self
+            return None, None
         rows, weights = _weighted_rows(table, sample_weight)
         if rows is not None:
             table = _safe_indexing(table, rows)
         columns = read_columns(table, self._kinds)
-        self.id_columns_, self.crosses_ = extend_ids(
+        sources = [statistic.source for statistic in self.statistics_.values()]
+        found = {source.name: source for source in sources if isinstance(source, Cross)}
+        self.id_columns_, crosses = extend_ids(
             self.id_columns_,
-            self.crosses_,
+            self.crosses_ | found,
             columns,
             weights,
             min_frequency=self.min_frequency,
             n_buckets=self.n_cross_buckets,
         )
+        self.crosses_ = {name: crosses[name] for name in self.crosses_}
+        extended = self.id_columns_ | crosses
+        self.statistics_ = {
+            name: statistic.extend(extended[statistic.source.name])
+            for name, statistic in self.statistics_.items()
+        }
         self._number_ids()
-        return self
+        if y is None or not self.statistics_:
+            return rows, None
+        y = self._read_target(column_or_1d(y))
+        self.statistics_, cross_fitted = refit_statistics(
+            self.statistics_,
+            IdReader(columns),
+            y if rows is None else y[rows],
+            weights,
+            check_random_state(self.random_state),
+            n_classes=self._n_classes,
+        )
+        return rows, cross_fitted
+
+    @property
+    def n_statistics_(self) -> int:
+        """Number of target statistics: the last columns of the encoded numbers."""
+        return sum(s.table.shape[1] for s in self.statistics_.values())
 
     def _number_ids(self) -> None:
         sizes = [len(column) for column in self._encoded_columns()]
@@ -337,14 +450,19 @@ class TableEncoder(  # type: ignore[call-arg]
 
     def _fit_columns(
         self, table: pd.DataFrame, y: np.ndarray | None, weights: np.ndarray | None
-    ) -> None:
+    ) -> np.ndarray | None:
+        """Fit all that columns need; return their rows' cross-fitted statistics."""
         given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
         self.column_kinds_ = find_kinds(table, given)
         self._kinds = self.column_kinds_.to_dict()
         columns = read_columns(table, self._kinds)
         self.numbers_ = fit_numbers(
-            self._smooth_values(columns), weights, n_bins=self.n_bins
+            self._smooth_values(columns),
+            weights,
+            n_bins=self.n_bins,
+            y=y if self.bins == "target" else None,
         )
+        rng = check_random_state(self.random_state)
         memorize = self.memorize
         if not isinstance(memorize, str):
             memorize = resolve_columns(table, memorize, "memorize")
@@ -355,14 +473,14 @@ class TableEncoder(  # type: ignore[call-arg]
             weights,
             n_bins=self.n_bins,
             min_frequency=self.min_frequency,
-            rng=check_random_state(self.random_state),
+            rng=rng,
         )
         self.id_columns_, self.crosses_ = fit_ids(
             table,
             columns,
             self.column_kinds_,
             exact,
-            self.crosses,
+            () if isinstance(self.crosses, str) else self.crosses,
             weights,
             min_frequency=self.min_frequency,
             n_buckets=self.n_cross_buckets,
@@ -370,6 +488,21 @@ class TableEncoder(  # type: ignore[call-arg]
         self._sparse = TextColumns.fit(
             table[self._of_kind("text")], self.n_text_buckets
         )
+        if y is None or not isinstance(self.crosses, str):
+            return None
+        self.statistics_, cross_fitted, crosses = fit_statistics(
+            columns,
+            self._kinds,
+            self.id_columns_,
+            y,
+            weights,
+            rng,
+            n_classes=self._n_classes,
+            min_frequency=self.min_frequency,
+            n_buckets=self.n_cross_buckets,
+        )
+        self.memorized_ = pd.concat([self.memorized_, crosses], ignore_index=True)
+        return cross_fitted
 
     def _checked(self, X: Any) -> Any:
         """Return a table that has the columns of `fit`, by the labels it had there."""
@@ -440,14 +573,19 @@ class TableEncoder(  # type: ignore[call-arg]
             nothing = torch.empty(table.shape[0], 0)
             return TableTensors(nothing, nothing.int(), self._sparse.transform(table))
         columns = read_columns(table, self._kinds)
-        numbers = np.empty((len(table), len(self.numbers_)), dtype=np.float32)
+        n_smooth = len(self.numbers_)
+        numbers = np.empty((len(table), n_smooth + self.n_statistics_), np.float32)
         for j, (label, values) in enumerate(self._smooth_values(columns)):
             numbers[:, j] = self.numbers_[str(label)].transform(values)
         ids = np.empty((len(table), len(self.id_offsets_) - 1), dtype=np.int32)
-        encoded = encode_ids(self.id_columns_, self.crosses_, columns)
-        for j, codes in enumerate(encoded):
-            ids[:, j] = codes
+        codes = IdReader(columns)
+        for j, column in enumerate(self._encoded_columns()):
+            ids[:, j] = codes.read(column)
             ids[:, j] += self.id_offsets_[j]
+        for statistic in self.statistics_.values():
+            values = statistic.transform(codes.read(statistic.source))
+            numbers[:, n_smooth : n_smooth + values.shape[1]] = values
+            n_smooth += values.shape[1]
         csr = self._sparse.transform(table)
         return TableTensors(torch.from_numpy(numbers), torch.from_numpy(ids), csr)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn_memgen.tables.crosses import Cross, fit_cross
 from sklearn_memgen.tables.ids import CALENDAR, IdColumn
 
-__all__ = ["encode_ids", "extend_ids", "fit_ids"]
+__all__ = ["IdReader", "extend_ids", "fit_ids"]
 
 
 def fit_ids(
@@ -126,12 +126,12 @@ def extend_ids(
         for name, column in every.items()
     }
     new_crosses = {}
-    encoded: dict[str, np.ndarray] = {}
+    codes = IdReader(columns)
     for name, cross in crosses.items():
         parts = tuple(new[part.name] for part in cross.parts)
         new_crosses[name] = cross.extend(
             parts,
-            [_encode(part, columns, encoded) for part in parts],
+            [codes.read(part) for part in parts],
             weights,
             min_frequency=min_frequency,
             n_buckets=n_buckets,
@@ -139,25 +139,23 @@ def extend_ids(
     return {name: new[name] for name in id_columns}, new_crosses
 
 
-def encode_ids(
-    id_columns: dict[str, IdColumn],
-    crosses: dict[str, Cross],
-    columns: dict[Hashable, pd.Series],
-) -> Iterator[np.ndarray]:
-    """Yield the ids of each id column and cross, counted from 0 in each."""
-    encoded: dict[str, np.ndarray] = {}
-    for column in id_columns.values():
-        yield _encode(column, columns, encoded)
-    for cross in crosses.values():
-        yield cross.encode([_encode(part, columns, encoded) for part in cross.parts])
+class IdReader:
+    """The ids of a table's rows, each column's looked up once for all that use them.
 
+    Parameters
+    ----------
+    columns : dict of Series of shape (n_rows,)
+        The columns, as `read_columns` returns them.
+    """
 
-def _encode(
-    column: IdColumn,
-    columns: dict[Hashable, pd.Series],
-    encoded: dict[str, np.ndarray],
-) -> np.ndarray:
-    """Look the ids of a column up, once for all that use them."""
-    if column.name not in encoded:
-        encoded[column.name] = column.encode(columns[column.label])
-    return encoded[column.name]
+    def __init__(self, columns: dict[Hashable, pd.Series]) -> None:
+        self.columns = columns
+        self._known: dict[str, np.ndarray] = {}
+
+    def read(self, column: IdColumn | Cross) -> np.ndarray:
+        """Return the ids of a column or cross, shape (n_rows,), counted from 0."""
+        if isinstance(column, Cross):
+            return column.encode([self.read(part) for part in column.parts])
+        if column.name not in self._known:
+            self._known[column.name] = column.encode(self.columns[column.label])
+        return self._known[column.name]

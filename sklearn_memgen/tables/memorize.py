@@ -28,6 +28,7 @@ _NATS_A_VALUE, _NATS_A_MEAN = 1.0, 0.25
 _LEAST_ERROR = 1e-12
 _EVIDENCE = [
     "column",
+    "kind",
     "n_values",
     "memorized",
     "loss_bins",
@@ -84,7 +85,8 @@ def choose_memorized(
         n_values = len(column.vocabulary.keys)
         if n_values < 2:
             continue
-        row = {"column": label, "n_values": n_values, "memorized": False}
+        row = {"column": label, "kind": "number", "n_values": n_values}
+        row["memorized"] = False
         if memorize == "auto" and y is not None and n_values > n_bins:
             ids = column.encode(values)
             row |= weigh_exact_values(values.to_numpy(), ids, y, weights, rng)

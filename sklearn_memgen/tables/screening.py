@@ -14,6 +14,8 @@ __all__ = ["centered_target", "find_crosses"]
 #: Rows that the screen looks at, or fewer if there are many classes; columns it crosses
 #: and classes it tells apart.
 _MAX_ROWS, _MAX_VALUES, _MAX_COLUMNS, _MAX_CLASSES = 20_000, 40_000, 32, 4
+#: A net learns crosses of fewer combinations by itself.
+_MIN_COMBINATIONS = 100
 #: How many rows a combination's own mean must weigh against zero, and folds.
 _PRIOR_ROWS, _N_FOLDS = 10.0, 5
 #: What a cross must explain of the target's variance out of fold: in standard errors,
@@ -87,8 +89,9 @@ def find_crosses(
     pair's gain is what its own cross-fitted means explain of them, as in the FAST
     screen of Lou et al. (2013), "Accurate Intelligible Models with Pairwise
     Interactions", but out of fold, so that many rare combinations do not look good by
-    chance. Pairs enter the additive model best first, each only if it still gains when
-    those before it are in, then triples that extend a chosen pair.
+    chance. Crosses of fewer than 100 combinations are left to the net, which learns
+    them from the columns. Pairs enter the additive model best first, each only if it
+    still gains when those before it are in, then triples that extend a chosen pair.
     """
     if len(ids) < 2:
         return []
@@ -101,21 +104,21 @@ def find_crosses(
     total = float(weights @ (target**2).sum(axis=1))
     screen = _Screen(target, weights, folds, total or 1.0)
     single = [np.unique(column[rows], return_inverse=True)[1] for column in ids]
-    means = [screen.means(column, target) for column in single]
-    if len(single) > _MAX_COLUMNS:
-        gains = [screen.gain(target, mean)[0] for mean in means]
-        columns = np.sort(np.argsort(gains)[-_MAX_COLUMNS:]).tolist()
-    else:
-        columns = [i for i, column in enumerate(single) if column.any()]
-    screen.inputs = means
+    screen.inputs = [screen.means(column, target) for column in single]
+    columns = [i for i, column in enumerate(single) if column.any()]
+    if len(columns) > _MAX_COLUMNS:
+        gains = {i: screen.gain(target, screen.inputs[i])[0] for i in columns}
+        columns = sorted(sorted(columns, key=gains.__getitem__)[-_MAX_COLUMNS:])
     chosen: list[tuple[tuple[int, ...], float, float]] = []
     parents = {(column,): single[column] for column in columns}
     for _ in ("pairs", "triples"):
         crossed: dict[tuple[int, ...], np.ndarray] = {}
         for (parent, codes), column in itertools.product(parents.items(), columns):
             key = tuple(sorted({*parent, column}))
-            if len(key) > len(parent) and key not in crossed:
-                crossed[key] = codes * (single[column].max() + 1) + single[column]
+            n_values = int(single[column].max()) + 1
+            many = (int(codes.max()) + 1) * n_values >= _MIN_COMBINATIONS
+            if many and len(key) > len(parent) and key not in crossed:
+                crossed[key] = codes * n_values + single[column]
         parents = {}
         for key, gain, error in screen.choose(crossed, max_crosses):
             chosen.append((key, gain, error))

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["TargetStatistics", "cross_fit"]
+from sklearn_memgen.tables.crosses import Cross
+from sklearn_memgen.tables.ids import IdColumn
+
+__all__ = ["N_FOLDS", "TargetStatistic", "cross_fit"]
 
 #: How many rows of an id must weigh as much as the prior.
 _PRIOR_ROWS = 10.0
-_N_FOLDS = 5
+#: Folds of the cross-fitted statistics.
+N_FOLDS = 5
 
 
 def cross_fit(
@@ -52,63 +56,63 @@ def cross_fit(
 
 
 @dataclass(frozen=True)
-class TargetStatistics:
-    r"""The target's shrunken means, and the counts, of the ids of some columns.
+class TargetStatistic:
+    r"""The target's shrunken mean, and the number of rows, of each value of a column.
 
     Parameters
     ----------
-    columns : tuple of int
-        Positions of the id columns that have statistics.
+    source : IdColumn or Cross
+        The column, or the cross of columns, whose values are looked up.
     table : ndarray of shape (n_ids, n_targets + 1), float32
-        For each id, in the space that all columns share, the statistics of its training
-        rows and the logarithm of their number, roughly scaled to [-1, 1].
+        For each id the statistics of its training rows, and the logarithm of their
+        number, roughly scaled to [-1, 1].
 
     Notes
     -----
     The statistic of an id with n rows is the log-odds (two classes), the
-    log-probability of each class, or the mean (a numeric target), minus that of the
-    whole table, of the mean :math:`(\sum y + m \bar y) / (n + m)` with m = 10, after
-    Micci-Barreca (2001), "A preprocessing scheme for high-cardinality categorical
+    log-probability of each class, or the standardized mean (a numeric target), minus
+    that of the whole table, of :math:`(\sum y + m \bar y) / (n + m)` with m = 10,
+    after Micci-Barreca (2001), "A preprocessing scheme for high-cardinality categorical
     attributes". A training row gets the statistics of the rows of the other four
-    folds, as in `sklearn.preprocessing.TargetEncoder`, which takes neither sample
-    weights nor returns counts: a net would trust a statistic that its own label is in.
+    folds, as in `sklearn.preprocessing.TargetEncoder` (which takes no weights and
+    returns no counts): a net would trust a statistic that its own label is in.
     """
 
-    columns: tuple[int, ...]
+    source: IdColumn | Cross
     table: np.ndarray = field(repr=False)
 
     @classmethod
     def fit(
         cls,
-        columns: tuple[int, ...],
+        source: IdColumn | Cross,
         ids: np.ndarray,
-        n_ids: int,
         y: np.ndarray,
         weights: np.ndarray | None,
-        rng: np.random.RandomState,
-    ) -> tuple[TargetStatistics, np.ndarray]:
-        """Learn the statistics, and return the cross-fitted ones of the rows.
+        folds: np.ndarray,
+        n_classes: int,
+    ) -> tuple[TargetStatistic, np.ndarray]:
+        """Learn a column's statistics.
 
         Parameters
         ----------
-        columns : tuple of int
-            Positions of the columns that get statistics.
-        ids : ndarray of shape (n_rows, n_id_columns), int
-            The encoded ids of the training rows.
-        n_ids : int
-            Size of the id space.
+        source : IdColumn or Cross
+            The column.
+        ids : ndarray of shape (n_rows,), int
+            Its ids in the training rows.
         y : ndarray of shape (n_rows,), int or float
             Class indices, or a numeric target if of floats.
         weights : ndarray of shape (n_rows,) or None
             Weights of the rows.
-        rng : RandomState
-            Draws the folds.
+        folds : ndarray of shape (n_rows,), int
+            The fold of each row, from 0 to `N_FOLDS` - 1.
+        n_classes : int
+            Number of classes.
 
         Returns
         -------
-        statistics : TargetStatistics
+        statistic : TargetStatistic
             What `transform` uses.
-        cross_fitted : ndarray of shape (n_rows, n_outputs), float32
+        cross_fitted : ndarray of shape (n_rows, n_targets + 1), float32
             The training rows' statistics, each from the rows of other folds.
         """
         weights = np.ones(len(y)) if weights is None else weights
@@ -118,36 +122,37 @@ class TargetStatistics:
             scale = np.sqrt(np.average((y - mean) ** 2, weights=weights)) or 1.0
             target, prior = ((y - mean) / scale)[:, None], np.zeros(1)
         else:
-            target = np.eye(int(y.max()) + 1)[y]
-            prior = np.average(target, axis=0, weights=weights)
-        folds = rng.permutation(len(y)) % _N_FOLDS
-        sums, counts = np.zeros((n_ids, len(prior))), np.zeros(n_ids)
-        cross_fitted = []
-        for column in columns:
-            codes = ids[:, column].astype(np.int64)
-            counts += np.bincount(codes, weights, n_ids)
-            for k in range(len(prior)):
-                sums[:, k] += np.bincount(codes, weights * target[:, k], n_ids)
-            first = codes.min()
-            parts = cross_fit(codes - first, target, weights, folds, _N_FOLDS)
-            cross_fitted.append(_describe(*parts, prior, is_numeric=is_numeric))
-        table = _describe(sums, counts, prior, is_numeric=is_numeric)
-        return cls(columns, table), np.concatenate(cross_fitted, axis=1)
+            target = np.eye(n_classes)[y]
+            prior = weights @ target + 0.5  # so that none is zero
+            prior /= prior.sum()
+        n_ids = len(source)
+        counts = np.bincount(ids, weights, n_ids)
+        sums = [np.bincount(ids, weights * column, n_ids) for column in target.T]
+        table = _describe(np.stack(sums, axis=1), counts, prior, is_numeric=is_numeric)
+        parts = cross_fit(ids, target, weights, folds, N_FOLDS)
+        return cls(source, table), _describe(*parts, prior, is_numeric=is_numeric)
 
     @property
-    def n_outputs(self) -> int:
-        """Number of numbers a row."""
-        return len(self.columns) * self.table.shape[1]
+    def name(self) -> str:
+        """Name of the encoded column."""
+        return f"{self.source.name} (target)"
 
     def transform(self, ids: np.ndarray) -> np.ndarray:
-        """Look the statistics of encoded ids (n_rows, n_id_columns) up.
+        """Look the statistics of ids (n_rows,) up, shape (n_rows, n_targets + 1)."""
+        return self.table[ids]
 
-        Returns
-        -------
-        numbers : ndarray of shape (n_rows, n_outputs), float32
-            Column after column.
-        """
-        return self.table[ids[:, self.columns]].reshape(len(ids), -1)
+    def extend(self, source: IdColumn | Cross) -> TargetStatistic:
+        """Return the statistics of a source that was extended; new ids have none."""
+        n_new = len(source) - len(self.table)
+        blank = np.zeros((n_new, self.table.shape[1]), dtype=np.float32)
+        blank[:, -1] = _rarity(np.zeros(1))
+        return TargetStatistic(source, np.concatenate([self.table, blank]))
+
+    def update(self, other: TargetStatistic, ids: np.ndarray) -> TargetStatistic:
+        """Return these statistics with those of `other` for the ids in `ids`."""
+        table = self.table.copy()
+        table[ids] = other.table[ids]
+        return TargetStatistic(self.source, table)
 
 
 def _describe(
@@ -156,10 +161,12 @@ def _describe(
     """Turn sums and counts into statistics, shape (n, n_targets + 1)."""
     means = (sums + _PRIOR_ROWS * prior) / (counts + _PRIOR_ROWS)[:, None]
     if not is_numeric:
-        with np.errstate(divide="ignore"):  # a class of no weight
-            means = np.log(means) - np.log(prior)
-        means = np.nan_to_num(means, nan=0.0, neginf=0.0)
+        means = np.log(means) - np.log(prior)
         if len(prior) == 2:
             means = means[:, 1:] - means[:, :1]
-    rarity = np.log1p(counts)[:, None] / 4 - 1
+    rarity = _rarity(counts)[:, None]
     return np.concatenate([means, rarity], axis=1).astype(np.float32)
+
+
+def _rarity(counts: np.ndarray) -> np.ndarray:
+    return np.log1p(counts) / 4 - 1

@@ -10,6 +10,7 @@ from sklearn_memgen.training.batches import (
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
+from sklearn_memgen.training.inheritance import inherit_training
 from sklearn_memgen.training.losses import (
     LogisticLoss,
     RegressionLoss,
@@ -17,8 +18,6 @@ from sklearn_memgen.training.losses import (
     pool_outputs,
     probabilities,
 )
-from sklearn_memgen.training.inheritance import inherit_training
-from sklearn_memgen.training.losses import LogisticLoss, RegressionLoss, probabilities
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
@@ -38,9 +37,9 @@ __all__ = [
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",
+    "inherit_training",
     "pool_logits",
     "pool_outputs",
-    "inherit_training",
     "probabilities",
     "resolve_device",
     "seeded",

@@ -1,0 +1,157 @@
+"""What goes in by its target statistics: found crosses and columns of many values."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+from sklearn_memgen.tables.crosses import Cross, crossed_part
+from sklearn_memgen.tables.id_space import IdReader
+from sklearn_memgen.tables.ids import IdColumn
+from sklearn_memgen.tables.screening import find_crosses
+from sklearn_memgen.tables.statistics import N_FOLDS, TargetStatistic
+
+__all__ = ["fit_statistics", "refit_statistics"]
+
+#: Most pairs, and most triples, that are looked for; and most numbers that all
+#: statistics make together.
+_MAX_CROSSES, _MAX_NUMBERS = 8, 64
+#: A category with so many values has statistics of its own.
+_MANY_VALUES = 30
+_EVIDENCE = ["column", "kind", "n_values", "memorized", "gain", "standard_error"]
+
+
+def fit_statistics(
+    columns: dict[Hashable, pd.Series],
+    kinds: dict[Hashable, str],
+    id_columns: dict[str, IdColumn],
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    rng: np.random.RandomState,
+    *,
+    n_classes: int,
+    min_frequency: float,
+    n_buckets: int,
+) -> tuple[dict[str, TargetStatistic], np.ndarray, pd.DataFrame]:
+    """Find what deserves target statistics, and learn them.
+
+    Parameters
+    ----------
+    columns : dict of Series of shape (n_rows,)
+        The columns of the table, as `read_columns` returns them.
+    kinds : dict of str
+        Kinds by column label.
+    id_columns : dict of str to IdColumn
+        Ids that columns have already; they take part by these.
+    y : ndarray of shape (n_rows,), int or float
+        Class indices, or a numeric target if of floats.
+    weights : ndarray of shape (n_rows,) or None
+        Weights of the rows.
+    rng : RandomState
+        Draws rows of the screen, and folds.
+    n_classes : int
+        Number of classes, if `y` has any.
+    min_frequency : float
+        How often a value or combination must occur to have statistics of its own; rarer
+        ones share theirs.
+    n_buckets : int
+        Crosses with more combinations are hashed into so many buckets.
+
+    Returns
+    -------
+    statistics : dict of str to TargetStatistic
+        Those of categories with many values, then those of crosses, by name.
+    cross_fitted : ndarray of shape (n_rows, n_numbers), float32
+        Their values for the training rows.
+    evidence : DataFrame
+        A row per cross; see `TableEncoder.memorized_`.
+    """
+    parts = [
+        crossed_part(
+            columns[label], kind, id_columns, weights, min_frequency=min_frequency
+        )
+        for label, kind in kinds.items()
+        if kind in ("category", "number")
+    ]
+    # Ranges of numbers are left out: a net is good at these.
+    parts = [part for part in parts if part.part != "decile"]
+    parts += [c for c in id_columns.values() if kinds[c.label] == "datetime"]
+    ids = [part.encode(columns[part.label]) for part in parts]
+    sources: list[tuple[IdColumn | Cross, np.ndarray]] = [
+        (part, codes)
+        for part, codes in zip(parts, ids, strict=True)
+        if part.part == "category" and len(part) >= _MANY_VALUES
+    ]
+    evidence = []
+    for chosen, gain, error in find_crosses(
+        ids, y, weights, rng, max_crosses=_MAX_CROSSES
+    ):
+        cross = Cross.fit(
+            tuple(parts[i] for i in chosen),
+            [ids[i] for i in chosen],
+            weights,
+            min_frequency=min_frequency,
+            n_buckets=n_buckets,
+        )
+        sources.append((cross, cross.encode([ids[i] for i in chosen])))
+        evidence.append((cross.name, "cross", len(cross), True, gain, error))
+    folds = rng.permutation(len(y)) % N_FOLDS
+    statistics, values, n_numbers = {}, [], 0
+    for source, codes in sources:
+        statistic, cross_fitted = TargetStatistic.fit(
+            source, codes, y, weights, folds, n_classes
+        )
+        n_numbers += cross_fitted.shape[1]
+        if n_numbers > _MAX_NUMBERS:
+            break
+        statistics[statistic.name] = statistic
+        values.append(cross_fitted)
+    nothing = np.empty((len(y), 0), dtype=np.float32)
+    names = {statistic.source.name for statistic in statistics.values()}
+    kept = [row for row in evidence if row[0] in names]
+    return (
+        statistics,
+        np.concatenate([nothing, *values], axis=1),
+        pd.DataFrame(kept, columns=_EVIDENCE),
+    )
+
+
+def refit_statistics(
+    statistics: dict[str, TargetStatistic],
+    ids: IdReader,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    rng: np.random.RandomState,
+    *,
+    n_classes: int,
+) -> tuple[dict[str, TargetStatistic], np.ndarray]:
+    """Learn statistics again from further rows; ids without such rows keep theirs.
+
+    Parameters
+    ----------
+    statistics : dict of str to TargetStatistic
+        What is there, by name.
+    ids : IdReader
+        Reads the ids of the further rows.
+    y, weights, rng, n_classes
+        See `fit_statistics`.
+
+    Returns
+    -------
+    statistics : dict of str to TargetStatistic
+        New ones.
+    cross_fitted : ndarray of shape (n_rows, n_numbers), float32
+        Their values for the further rows.
+    """
+    folds = rng.permutation(len(y)) % N_FOLDS
+    new, values = {}, [np.empty((len(y), 0), dtype=np.float32)]
+    for name, statistic in statistics.items():
+        codes = ids.read(statistic.source)
+        fitted, cross_fitted = TargetStatistic.fit(
+            statistic.source, codes, y, weights, folds, n_classes
+        )
+        new[name] = statistic.update(fitted, codes)
+        values.append(cross_fitted)
+    return new, np.concatenate(values, axis=1)
