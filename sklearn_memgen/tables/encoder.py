@@ -471,7 +471,6 @@ class TableEncoder(  # type: ignore[call-arg]
             memorize,
             y,
             weights,
-            n_bins=self.n_bins,
             min_frequency=self.min_frequency,
             rng=rng,
         )

@@ -16,6 +16,8 @@ __all__ = ["choose_memorized", "weigh_exact_values"]
 #: Bins against which exact values have to prove themselves, folds of the proof, and
 #: the rows it looks at.
 _N_TEST_BINS, _N_FOLDS, _MAX_ROWS = 64, 5, 200_000
+#: A column of no more values is told apart by its bins.
+_MIN_VALUES = 48
 #: How many rows a value's own class frequencies, or its own mean, must weigh against
 #: the prior.
 _PRIOR_ROWS = 4.0
@@ -44,7 +46,6 @@ def choose_memorized(
     y: np.ndarray | None,
     weights: np.ndarray | None,
     *,
-    n_bins: int,
     min_frequency: float,
     rng: np.random.RandomState,
 ) -> tuple[dict[str, IdColumn], pd.DataFrame]:
@@ -61,9 +62,6 @@ def choose_memorized(
         nothing.
     weights : ndarray of shape (n_rows,) or None
         Weights of the rows.
-    n_bins : int
-        Bins of the smooth encoding. A column of no more distinct values is told apart
-        by its bins, so "auto" leaves it.
     min_frequency : float
         How often a value must occur to have an id.
     rng : RandomState
@@ -87,7 +85,7 @@ def choose_memorized(
             continue
         row = {"column": label, "kind": "number", "n_values": n_values}
         row["memorized"] = False
-        if memorize == "auto" and y is not None and n_values > n_bins:
+        if memorize == "auto" and y is not None and n_values > _MIN_VALUES:
             ids = column.encode(values)
             row |= weigh_exact_values(values.to_numpy(), ids, y, weights, rng)
         elif memorize != "auto":
