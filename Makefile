@@ -44,6 +44,7 @@ bench: $(BENCH_STAMP)  ## run the benchmarks, in an environment of their own
 	$(BENCH_VENV)/bin/python benchmarks/adult.py
 	$(BENCH_VENV)/bin/python benchmarks/grid_search.py
 	$(BENCH_VENV)/bin/python benchmarks/encoder.py
+	$(BENCH_VENV)/bin/python benchmarks/wide_deep_paper.py
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
