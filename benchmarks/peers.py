@@ -18,6 +18,18 @@ import pandas as pd
 ADULT_CROSSES = [("education", "occupation"), ("native-country", "occupation")]
 
 
+def tiny_table() -> tuple[pd.DataFrame, pd.Series]:
+    """Make a table to warm up on."""
+    rng = np.random.default_rng(0)
+    words = np.array(["a", "b", "c"], dtype=object)
+    columns = {
+        "number": rng.normal(size=200),
+        "count": rng.integers(0, 9, 200),
+        "word": words[rng.integers(0, 3, 200)],
+    }
+    return pd.DataFrame(columns), pd.Series(rng.integers(0, 2, 200), name="target")
+
+
 def not_numbers(X: pd.DataFrame) -> list[str]:
     """Name the columns of strings and categories."""
     return list(
@@ -56,64 +68,66 @@ class PytorchWideDeep:
     """pytorch-widedeep as in its Adult example, from table to probabilities.
 
     Strings go into the wide part and into embeddings, numbers are standardized. A table
-    without strings gets no wide part. It takes no missing numbers: these become the
-    median.
+    without strings gets no wide part. It takes no missing numbers, which become the
+    median, and crosses no missing strings, which become a string.
     """
 
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (200, 100),
+        crosses: Sequence[tuple[str, str]] = ADULT_CROSSES,
         n_epochs: int = 10,
         batch_size: int = 256,
         random_state: int = 0,
-        **trainer_params: Any,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.crosses = crosses
         self.n_epochs = n_epochs
         self.batch_size = batch_size
         self.random_state = random_state
-        self.trainer_params = trainer_params
 
-    def fit_preprocessors(self, X: pd.DataFrame) -> dict[str, np.ndarray]:
-        """Learn the encoding; return the encoded table."""
+    def fit_preprocessors(self, X: pd.DataFrame) -> PytorchWideDeep:
+        """Learn the encoding."""
         load_torchvision()
         from pytorch_widedeep.preprocessing import TabPreprocessor, WidePreprocessor
 
         strings = not_numbers(X)
         numbers = [column for column in X if column not in strings]
-        self.medians_ = X[numbers].median()
-        crosses = [pair for pair in ADULT_CROSSES if set(pair) <= set(strings)]
+        self.fill_ = {**X[numbers].median(), **dict.fromkeys(strings, "missing")}
+        filled = X.fillna(self.fill_)
         self.wide_ = None
         if strings:
-            self.wide_ = WidePreprocessor(strings, crosses or None)
+            crosses = [pair for pair in self.crosses if set(pair) <= set(strings)]
+            self.wide_ = WidePreprocessor(strings, crosses or None).fit(filled)
         self.tab_ = TabPreprocessor(
             cat_embed_cols=strings or None,
             continuous_cols=numbers or None,
             cols_to_scale=numbers or None,
-        )
-        filled = X.fillna(self.medians_)
-        for preprocessor in filter(None, (self.wide_, self.tab_)):
-            preprocessor.fit(filled)
-        return self.transform(X)
+        ).fit(filled)
+        return self
 
     def transform(self, X: pd.DataFrame) -> dict[str, np.ndarray]:
         """Encode a table."""
-        filled = X.fillna(self.medians_)
+        filled = X.fillna(self.fill_)
         inputs = {"X_tab": self.tab_.transform(filled)}
         if self.wide_ is not None:
             inputs["X_wide"] = self.wide_.transform(filled)
         return inputs
 
     def fit(self, X: pd.DataFrame, y: pd.Series) -> PytorchWideDeep:
-        load_torchvision()
+        inputs = self.fit_preprocessors(X).transform(X)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        return self.train(inputs, codes)
+
+    def train(self, inputs: dict[str, np.ndarray], codes: np.ndarray) -> Any:
+        """Build the model and train it on an encoded table."""
         import torch
         from pytorch_widedeep import Trainer
         from pytorch_widedeep.models import TabMlp, Wide, WideDeep
 
         torch.manual_seed(self.random_state)
-        inputs = self.fit_preprocessors(X)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        n_outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
+        n_classes = codes.max() + 1
+        n_outputs = 1 if n_classes == 2 else int(n_classes)
         wide = None
         if self.wide_ is not None:
             wide = Wide(input_dim=self.wide_.wide_dim, pred_dim=n_outputs)
@@ -129,7 +143,6 @@ class PytorchWideDeep:
             seed=self.random_state,
             verbose=0,
             num_workers=0,  # a process takes longer to start than a batch to load
-            **self.trainer_params,
         )
         self.trainer_.fit(
             **inputs, target=codes, n_epochs=self.n_epochs, batch_size=self.batch_size

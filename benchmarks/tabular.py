@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from peers import MAKERS
+from peers import MAKERS, tiny_table
 
 DEFAULT_MODELS = [name for name in MAKERS if name not in ("realmlp", "tabm")]
 KEYS = ["table", "split", "model"]
@@ -58,18 +58,6 @@ def split_rows(y: pd.Series, seed: int) -> tuple[np.ndarray, np.ndarray]:
         rows[~alone], test_size=0.2, stratify=y[~alone], random_state=seed
     )
     return np.concatenate([train, rows[alone]]), test
-
-
-def tiny_table() -> tuple[pd.DataFrame, pd.Series]:
-    """Make a table to warm up on."""
-    rng = np.random.default_rng(0)
-    words = np.array(["a", "b", "c"], dtype=object)
-    columns = {
-        "number": rng.normal(size=200),
-        "count": rng.integers(0, 9, 200),
-        "word": words[rng.integers(0, 3, 200)],
-    }
-    return pd.DataFrame(columns), pd.Series(rng.integers(0, 2, 200), name="target")
 
 
 def peak_mib() -> float:
