@@ -9,15 +9,25 @@ BENCH_VENV := .venv-bench
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(BENCH_VENV)/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Two peers come without what they ask for. pytorch-widedeep wants numpy below 2, with
+# which nothing else here is tested, and both would bring much that no benchmark uses.
+# What they do import is in PEERS_NEED. torchvision asks for one exact torch, which
+# constraints.txt has; `load_torchvision` in benchmarks/peers.py makes it load beside a
+# torch without CUDA.
+PEERS := pytorch-widedeep torchvision pytabkit
+PEERS_NEED := dill einops gensim msgpack numba opencv-python-headless probmetrics \
+	pytorch-lightning pyyaml spacy torchmetrics transformers wrapt
+# Where the tables of `make bench-tables` are: parquet files, the target last.
+TABLES ?= tables
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench clean
+.PHONY: help demo test docs lint bench bench-tables clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
 		| while IFS="$$(printf '\t')" read -r name text; do \
-			printf '  make %-7s %s\n' "$$name" "$$text"; done
+			printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 demo: $(STAMP)  ## run the main job; CSV=file.csv TARGET=column for a table of your own
 	$(VENV)/bin/python examples/demo.py $(if $(CSV),--csv "$(CSV)") $(if $(TARGET),--target "$(TARGET)")
@@ -44,6 +54,12 @@ bench: $(BENCH_STAMP)  ## run the benchmarks, in an environment of their own
 	$(BENCH_VENV)/bin/python benchmarks/adult.py
 	$(BENCH_VENV)/bin/python benchmarks/grid_search.py
 	$(BENCH_VENV)/bin/python benchmarks/encoder.py
+	$(BENCH_VENV)/bin/python benchmarks/wide_deep_paper.py
+	$(BENCH_VENV)/bin/python benchmarks/serving.py
+	$(BENCH_VENV)/bin/python benchmarks/deep_speed.py
+
+bench-tables: $(BENCH_STAMP)  ## compare with other classifiers; TABLES=folder of parquet files
+	$(BENCH_VENV)/bin/python benchmarks/tabular.py $(TABLES) $(ARGS)
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -58,5 +74,6 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(BENCH_STAMP): pyproject.toml constraints.txt
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/python $(PIP_INSTALL) -e ".[bench]"
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) -e ".[bench]" $(PEERS_NEED)
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --no-deps $(PEERS)
 	@touch $@

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Hashable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,21 +11,20 @@ import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import (
-    assert_all_finite,
-    check_consistent_length,
-    check_random_state,
-    column_or_1d,
-)
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._sklearn import (
     Interval,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
-    _safe_indexing,
     validate_data,
+)
+from sklearn_memgen.tables.checks import (
+    find_classes,
+    read_target,
+    refuse_columns,
+    weighted_rows,
 )
 from sklearn_memgen.tables.columns import (
     KIND_PARAMETERS,
@@ -35,42 +33,22 @@ from sklearn_memgen.tables.columns import (
     resolve_columns,
 )
 from sklearn_memgen.tables.crosses import Cross
+from sklearn_memgen.tables.encoded import EncodedColumns
 from sklearn_memgen.tables.id_space import IdReader, extend_ids, fit_ids
-from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.interactions import fit_statistics, refit_statistics
 from sklearn_memgen.tables.memorize import choose_memorized
-from sklearn_memgen.tables.numbers import SmoothNumber, fit_numbers
+from sklearn_memgen.tables.numbers import fit_numbers
 from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
 from sklearn_memgen.tables.statistics import TargetStatistic
 from sklearn_memgen.tables.tensors import TableTensors
-from sklearn_memgen.tables.values import elapsed_days, read_columns
+from sklearn_memgen.tables.values import read_columns, smooth_values
 
 __all__ = ["TableEncoder"]
 
 
-def _weighted_rows(
-    table: Any, sample_weight: Any
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return which rows to take, if not all, and their weights, if there are any.
-
-    A row of weight zero is a row not seen.
-    """
-    if sample_weight is None:
-        return None, None
-    weights = _check_sample_weight(
-        sample_weight, table, dtype=np.float64, ensure_non_negative=True
-    )
-    if not weights.any():
-        raise ValueError("sample_weight must have a value above zero")
-    if weights.all():
-        return None, weights
-    rows = np.flatnonzero(weights)
-    return rows, weights[rows]
-
-
 # `set_output` and its global setting are switched off: there is no array to wrap.
 class TableEncoder(  # type: ignore[call-arg]
-    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    EncodedColumns, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Encode a table of mixed columns as tensors, smoothly and exactly.
 
@@ -268,26 +246,17 @@ class TableEncoder(  # type: ignore[call-arg]
         ValueError, TypeError
             See `fit`.
         """
-        rows, cross_fitted = self._fit(X, y, sample_weight)
-        return self._with_statistics(self.transform(X), rows, cross_fitted)
+        cross_fitted = self._fit(X, y, sample_weight)
+        return _with_statistics(self.transform(X), cross_fitted, sample_weight)
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Fit; return the rows of a weight, if not all, and their own statistics."""
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
+        """Fit; return the statistics of the rows that count, if there are any."""
         table = as_table(X)
         validate_data(self, X, skip_check_array=True)
         if y is not None:
-            check_consistent_length(table, y)
-            self.__dict__.pop("_classes", None)
-            y = self._read_target(column_or_1d(y))
-        rows, weights = _weighted_rows(table, sample_weight)
-        if rows is not None:
-            table = _safe_indexing(table, rows)
-            y = None if y is None else y[rows]
-        self.numbers_: dict[str, SmoothNumber] = {}
-        self.id_columns_: dict[str, IdColumn] = {}
-        self.crosses_: dict[str, Cross] = {}
+            self._classes = find_classes(y, self.target_type)
+            y = read_target(y, table, self._classes)
+        table, y, weights = weighted_rows(table, y, sample_weight)
         self.statistics_: dict[str, TargetStatistic] = {}
         cross_fitted = None
         if sparse.issparse(table):
@@ -298,33 +267,7 @@ class TableEncoder(  # type: ignore[call-arg]
             cross_fitted = self._fit_columns(table, y, weights)
         self._number_ids()
         self.n_sparse_features_ = self._sparse.n_features
-        return rows, cross_fitted
-
-    @staticmethod
-    def _with_statistics(
-        encoded: TableTensors, rows: np.ndarray | None, statistics: np.ndarray | None
-    ) -> TableTensors:
-        """Put statistics in the place of those that `transform` looked up."""
-        if statistics is not None and statistics.shape[1]:
-            numbers = encoded.numbers[:, -statistics.shape[1] :]
-            numbers[slice(None) if rows is None else rows] = torch.from_numpy(
-                statistics
-            )
-        return encoded
-
-    def _read_target(self, y: np.ndarray) -> np.ndarray:
-        """Return class indices, or float64 for a continuous target."""
-        if self.target_type == "classes":
-            if not hasattr(self, "_classes"):
-                self._classes = pd.Index(pd.unique(y))
-            return self._classes.get_indexer(y)
-        y = y.astype(np.float64)
-        assert_all_finite(y, input_name="y")
-        return y
-
-    @property
-    def _n_classes(self) -> int:
-        return 0 if self.target_type == "continuous" else len(self._classes)
+        return cross_fitted
 
     def extend(self, X: Any, y: Any = None, sample_weight: Any = None) -> TableEncoder:
         """Give ids to values and combinations that only further rows have.
@@ -377,20 +320,18 @@ class TableEncoder(  # type: ignore[call-arg]
         ValueError
             See `extend`.
         """
-        rows, cross_fitted = self._extend(X, y, sample_weight)
-        return self._with_statistics(self.transform(X), rows, cross_fitted)
+        cross_fitted = self._extend(X, y, sample_weight)
+        return _with_statistics(self.transform(X), cross_fitted, sample_weight)
 
-    def _extend(
-        self, X: Any, y: Any, sample_weight: Any
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Extend; return the rows of a weight, if not all, and their own statistics."""
+    def _extend(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
+        """Extend; return the statistics of the rows that count, if there are any."""
         check_is_fitted(self)
         table = self._checked(X)
         if self._labels is None:
-            return None, None
-        rows, weights = _weighted_rows(table, sample_weight)
-        if rows is not None:
-            table = _safe_indexing(table, rows)
+            return None
+        if y is not None:
+            y = read_target(y, table, self._classes)
+        table, y, weights = weighted_rows(table, y, sample_weight)
         columns = read_columns(table, self._kinds)
         sources = [statistic.source for statistic in self.statistics_.values()]
         found = {source.name: source for source in sources if isinstance(source, Cross)}
@@ -410,43 +351,23 @@ class TableEncoder(  # type: ignore[call-arg]
         }
         self._number_ids()
         if y is None or not self.statistics_:
-            return rows, None
-        y = self._read_target(column_or_1d(y))
+            return None
         self.statistics_, cross_fitted = refit_statistics(
             self.statistics_,
             IdReader(columns),
-            y if rows is None else y[rows],
+            y,
             weights,
             check_random_state(self.random_state),
-            n_classes=self._n_classes,
+            n_classes=len(self._classes),
         )
-        return rows, cross_fitted
-
-    @property
-    def n_statistics_(self) -> int:
-        """Number of target statistics: the last columns of the encoded numbers."""
-        return sum(s.table.shape[1] for s in self.statistics_.values())
-
-    def _number_ids(self) -> None:
-        sizes = [len(column) for column in self._encoded_columns()]
-        self.id_offsets_ = np.cumsum([0, *sizes], dtype=np.int64)
-
-    @property
-    def id_counts_(self) -> np.ndarray:
-        """Weighted number of training rows of each id, shape (n_ids,)."""
-        counts = [column.counts for column in self._encoded_columns()]
-        return np.concatenate([np.empty(0), *counts])
+        return cross_fitted
 
     def _fit_sparse(self, table: sparse.csr_matrix) -> None:
-        for parameter in (*KIND_PARAMETERS.values(), "memorize", "crosses"):
-            value = getattr(self, parameter)
-            if value is not None and not isinstance(value, str) and len(value):
-                raise ValueError(
-                    f"{parameter}={value!r} needs a table of columns, but X is a "
-                    "sparse matrix"
-                )
+        names = (*KIND_PARAMETERS.values(), "memorize", "crosses")
+        refuse_columns({name: getattr(self, name) for name in names})
+        self.numbers_, self.id_columns_, self.crosses_ = {}, {}, {}
         self.column_kinds_, self.memorized_ = pd.Series(dtype=object), pd.DataFrame()
-        self._sparse: SparseColumns | TextColumns = SparseColumns.fit(table)
+        self._sparse = SparseColumns.fit(table)
 
     def _fit_columns(
         self, table: pd.DataFrame, y: np.ndarray | None, weights: np.ndarray | None
@@ -457,7 +378,7 @@ class TableEncoder(  # type: ignore[call-arg]
         self._kinds = self.column_kinds_.to_dict()
         columns = read_columns(table, self._kinds)
         self.numbers_ = fit_numbers(
-            self._smooth_values(columns),
+            smooth_values(columns, self._kinds),
             weights,
             n_bins=self.n_bins,
             y=y if self.bins == "target" else None,
@@ -496,7 +417,7 @@ class TableEncoder(  # type: ignore[call-arg]
             y,
             weights,
             rng,
-            n_classes=self._n_classes,
+            n_classes=len(self._classes),
             min_frequency=self.min_frequency,
             n_buckets=self.n_cross_buckets,
         )
@@ -517,19 +438,6 @@ class TableEncoder(  # type: ignore[call-arg]
 
     def _of_kind(self, kind: str) -> list[Hashable]:
         return [label for label, found in self._kinds.items() if found == kind]
-
-    def _encoded_columns(self) -> Iterator[IdColumn | Cross]:
-        """Return what has ids, in the order of output."""
-        return chain(self.id_columns_.values(), self.crosses_.values())
-
-    def _smooth_values(
-        self, columns: dict[Hashable, pd.Series]
-    ) -> Iterator[tuple[Hashable, np.ndarray]]:
-        """Yield the columns that have a numeric output, in the order of output."""
-        for label in self._of_kind("number"):
-            yield label, columns[label].to_numpy()
-        for label in self._of_kind("datetime"):
-            yield label, elapsed_days(columns[label])
 
     def has_columns_of(self, X: Any) -> bool:
         """Tell whether a table is a DataFrame of just the columns seen in `fit`.
@@ -574,11 +482,11 @@ class TableEncoder(  # type: ignore[call-arg]
         columns = read_columns(table, self._kinds)
         n_smooth = len(self.numbers_)
         numbers = np.empty((len(table), n_smooth + self.n_statistics_), np.float32)
-        for j, (label, values) in enumerate(self._smooth_values(columns)):
+        for j, (label, values) in enumerate(smooth_values(columns, self._kinds)):
             numbers[:, j] = self.numbers_[str(label)].transform(values)
         ids = np.empty((len(table), len(self.id_offsets_) - 1), dtype=np.int32)
         codes = IdReader(columns)
-        for j, column in enumerate(self._encoded_columns()):
+        for j, column in enumerate(self._with_ids()):
             ids[:, j] = codes.read(column)
             ids[:, j] += self.id_offsets_[j]
         for statistic in self.statistics_.values():
@@ -588,51 +496,6 @@ class TableEncoder(  # type: ignore[call-arg]
         csr = self._sparse.transform(table)
         return TableTensors(torch.from_numpy(numbers), torch.from_numpy(ids), csr)
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Name the encoded columns: numbers, ids, crosses, then the sparse part.
-
-        Parameters
-        ----------
-        input_features : None
-            Ignored; the names are those of `fit`.
-
-        Returns
-        -------
-        names : ndarray of shape (n_features_out,), object
-            A text column has one name, however many buckets it has.
-        """
-        check_is_fitted(self)
-        names = [*self.numbers_, *self.id_columns_, *self.crosses_]
-        return np.array(names + self._sparse.names(), dtype=object)
-
-    def words(self) -> np.ndarray:
-        """Return a readable word for each id, then for each column of the sparse part.
-
-        Returns
-        -------
-        words : ndarray of shape (n_ids + n_sparse_features,), object
-            Such as "education=Bachelors & occupation=Sales".
-        """
-        check_is_fitted(self)
-        words = [word for column in self._encoded_columns() for word in column.words()]
-        return np.array(words + self._sparse.words(), dtype=object)
-
-    def inverse(self, ids: Any) -> np.ndarray:
-        """Look up the words of ids.
-
-        Parameters
-        ----------
-        ids : array-like of int
-            Ids of `TableTensors.ids`, or numbers of ids plus columns of its sparse
-            part.
-
-        Returns
-        -------
-        words : ndarray of the shape of `ids`, object
-            Such as "education=Bachelors & occupation=Sales".
-        """
-        return self.words()[np.asarray(ids)]
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -640,3 +503,15 @@ class TableEncoder(  # type: ignore[call-arg]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+def _with_statistics(
+    encoded: TableTensors, statistics: np.ndarray | None, sample_weight: Any
+) -> TableTensors:
+    """Put statistics in the place of those that `transform` looked up."""
+    if statistics is not None and statistics.shape[1]:
+        numbers = encoded.numbers[:, -statistics.shape[1] :]
+        few = len(statistics) < len(numbers)  # rows of weight zero have none
+        rows = np.flatnonzero(sample_weight) if few else slice(None)
+        numbers[rows] = torch.from_numpy(statistics)
+    return encoded

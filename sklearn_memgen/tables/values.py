@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from datetime import date, timedelta
 from numbers import Number
 from typing import Any
@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["elapsed_days", "read_columns", "to_float", "to_floats", "to_strings"]
+__all__ = [
+    "elapsed_days",
+    "read_columns",
+    "smooth_values",
+    "to_float",
+    "to_floats",
+    "to_strings",
+]
 
 
 def read_columns(
@@ -46,6 +53,18 @@ def read_columns(
             values = _to_datetimes(values)
         columns[label] = values
     return columns
+
+
+def smooth_values(
+    columns: dict[Hashable, pd.Series], kinds: dict[Hashable, str]
+) -> Iterator[tuple[Hashable, np.ndarray]]:
+    """Yield the columns that go in smoothly: numbers, then dates, in days."""
+    for label, kind in kinds.items():
+        if kind == "number":
+            yield label, columns[label].to_numpy()
+    for label, kind in kinds.items():
+        if kind == "datetime":
+            yield label, elapsed_days(columns[label])
 
 
 def to_floats(values: pd.Series) -> np.ndarray:

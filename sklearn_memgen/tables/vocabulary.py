@@ -67,6 +67,18 @@ def _as_keys(uniques: pd.Index) -> pd.Index:
     return pd.Index(uniques.astype(object), dtype=object)
 
 
+def _joined(keys: pd.Index, new: pd.Index) -> pd.Index:
+    """Append keys, as objects if they have no common dtype that keeps them apart."""
+    if len(keys) == 0 or len(new) == 0:
+        return new if len(keys) == 0 else keys
+    plain = isinstance(keys.dtype, np.dtype) and isinstance(new.dtype, np.dtype)
+    if plain or keys.dtype == new.dtype:
+        joined = keys.append(new)
+        if joined[: len(keys)].is_unique:
+            return joined
+    return pd.Index([*keys, *new], dtype=object)
+
+
 def _count(
     values: pd.Series | np.ndarray, weights: np.ndarray | None
 ) -> tuple[pd.Index, np.ndarray, float]:
@@ -178,18 +190,17 @@ class Vocabulary:
         if uniques.dtype == object:
             keys = uniques[frequent]
             frequent = frequent[[key is not _UNHASHABLE for key in keys]]
+        if uniques.dtype != self.keys.dtype:
+            # pandas does not find True among numbers, where it would be a second 1.
+            repeated = _joined(self.keys, uniques[frequent]).duplicated()
+            frequent = frequent[~repeated[len(self.keys) :]]
         if max_keys is not None:
             frequent = frequent[: max(max_keys - len(self.keys), 0)]
         total = np.concatenate([self.counts, counts[frequent]])
         total[positions[known] + _N_SPECIAL] += counts[known]
         total[UNKNOWN] += counts[~known].sum() - counts[frequent].sum()
         total[MISSING] += n_missing
-        keys = self.keys
-        if len(frequent):
-            keys = (
-                uniques[frequent] if len(keys) == 0 else keys.append(uniques[frequent])
-            )
-        return Vocabulary(keys, total)
+        return Vocabulary(_joined(self.keys, uniques[frequent]), total)
 
     def __len__(self) -> int:
         return len(self.counts)

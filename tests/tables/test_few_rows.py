@@ -61,6 +61,24 @@ def test_values_are_found_alike_alone_and_together(seen, read, monkeypatch):
     np.testing.assert_array_equal(together, fitted.encode(column))
 
 
+@pytest.mark.parametrize("first", DTYPES)
+@pytest.mark.parametrize("then", DTYPES)
+def test_extended_vocabularies_find_values_alike(first, then, monkeypatch):
+    """A column may come with another dtype when its vocabulary is extended."""
+    columns = [
+        pd.Series(DTYPES[name][0], dtype=DTYPES[name][1]) for name in (first, then)
+    ]
+    hashable = [value.__hash__ is not None for value in DTYPES[first][0]]
+    fitted = Vocabulary.fit(columns[0][hashable].repeat(2))
+    fitted.encode(columns[0])  # which it remembers
+    extended = fitted.extend(columns[1].repeat(2))
+    assert extended.keys[: len(fitted.keys)].tolist() == fitted.keys.tolist()
+    together = [extended.encode(column) for column in columns]
+    monkeypatch.setattr(vocabulary, "_FEW_ROWS", 0)
+    for ids, column in zip(together, columns, strict=True):
+        np.testing.assert_array_equal(ids, extended.encode(column))
+
+
 @given(st.data())
 def test_rows_encode_alone_as_they_do_together(data):
     """All kinds of columns, whichever values stand in a row."""

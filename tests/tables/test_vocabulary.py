@@ -200,3 +200,13 @@ def test_extending_within_limits_and_by_weight():
     assert new.counts.tolist() == [0.5, 0, 2, 3, 2]
     assert old.extend(rows, weights, max_keys=2).keys.tolist() == ["a", "x"]
     assert old.extend(rows, weights, max_keys=0).keys.tolist() == ["a"]
+
+
+def test_extending_by_another_dtype_keeps_keys_apart():
+    """Whole ids come as floats where one is missing; floats cannot tell all apart."""
+    vocabulary = Vocabulary.fit(pd.Series([2**60, 2**60 + 1]), min_frequency=1)
+    extended = vocabulary.extend(pd.Series([3.0, None]), min_frequency=1)
+    assert extended.encode(pd.Series([2**60, 2**60 + 1, 3])).tolist() == [2, 3, 4]
+    flags = Vocabulary.fit(pd.Series([0.0, 1.0]), min_frequency=1)
+    flags = flags.extend(pd.Series([True, False]), min_frequency=1)
+    assert flags.encode(pd.Series([0.0, 1.0])).tolist() == [2, 3]
