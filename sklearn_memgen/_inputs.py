@@ -151,9 +151,7 @@ class Examples(ABC):
         if self.weight is not None:
             examples = self.take(np.flatnonzero(self.weight))
             examples.check_weighted()
-        if early_stopping == "auto":
-            early_stopping = len(examples) >= self.early_stopping_from
-        if not early_stopping:
+        if not examples.holds_out(early_stopping):
             return examples, None
         kept, held_out = hold_out(examples.strata, fraction, rng)
         if len(held_out) == 0:
@@ -176,6 +174,12 @@ class Examples(ABC):
         else:
             data = encoder.fit(data, self.y, **self._frequencies()).transform(data)
         return self._dataset(data)
+
+    def holds_out(self, early_stopping: bool | str) -> bool:
+        """Tell whether rows are held out; "auto" does so if there are enough."""
+        if isinstance(early_stopping, str):
+            return len(self) >= self.early_stopping_from
+        return early_stopping
 
     def encode_further(
         self, encoder: Any, *, relearn: bool

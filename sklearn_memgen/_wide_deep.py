@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import clone
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.optim import Optimizer
 
@@ -39,6 +41,9 @@ _ENCODER_PARAMS = (
     "n_cross_buckets",
     "n_text_buckets",
 )
+#: With caution, how often a value of a category of many must occur to have an id, and
+#: what is added to the penalty on the wide weights.
+_CAUTIOUS_FREQUENCY, _CAUTIOUS_L2 = 50, 5.0
 #: Floating-point operations of a step that keep a thread busy. Two threads took 0.7 of
 #: the time of one at 300 million operations, 0.75 at 150 and 0.95 at 20.
 _OPERATIONS_A_THREAD = 50_000_000
@@ -53,7 +58,7 @@ class WideDeepEstimator(NetEstimator):
     ----------
     hidden_layer_sizes, wide, memorize, crosses, categorical_features, \
             numeric_features, text_features, min_frequency, n_bins, n_cross_buckets, \
-            n_text_buckets, n_members, embedding_dim, dropout, unknown_rate, \
+            n_text_buckets, n_members, embedding_dim, dropout, caution, unknown_rate, \
             wide_optimizer, wide_learning_rate, wide_l1, wide_l2
         See `WideDeepClassifier`. They have no defaults here; scikit-learn reads
         parameters and their defaults off the signature of the subclass.
@@ -69,6 +74,7 @@ class WideDeepEstimator(NetEstimator):
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "caution": [StrOptions({"auto"}), "boolean"],
         "unknown_rate": [Interval(Real, 0, 1, closed="left")],
         "wide_optimizer": [StrOptions({"ftrl", "adagrad"}), callable],
         "wide_learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -94,6 +100,7 @@ class WideDeepEstimator(NetEstimator):
         n_members: int,
         embedding_dim: int,
         dropout: float,
+        caution: bool | str,
         unknown_rate: float,
         wide_optimizer: str | Callable[..., Optimizer],
         wide_learning_rate: float,
@@ -117,6 +124,7 @@ class WideDeepEstimator(NetEstimator):
         self.n_members = n_members
         self.embedding_dim = embedding_dim
         self.dropout = dropout
+        self.caution = caution
         self.unknown_rate = unknown_rate
         self.wide_optimizer = wide_optimizer
         self.wide_learning_rate = wide_learning_rate
@@ -125,7 +133,48 @@ class WideDeepEstimator(NetEstimator):
 
     def _make_encoder(self) -> TableEncoder:
         params = {name: getattr(self, name) for name in _ENCODER_PARAMS}
-        return TableEncoder(**params, random_state=self.random_state)
+        return TableEncoder(
+            **params,
+            many_min_frequency=_CAUTIOUS_FREQUENCY if self._is_cautious else None,
+            random_state=self.random_state,
+        )
+
+    cautious_: bool
+
+    @property
+    def _is_cautious(self) -> bool:
+        """Whether to be cautious, once that is decided."""
+        if isinstance(self.caution, str):
+            return getattr(self, "cautious_", False)
+        return self.caution
+
+    def _fit(self, examples: Examples, encoder: Any, *, going_on: bool) -> None:
+        if not going_on:
+            self.cautious_ = self._choose_caution(examples, encoder)
+            encoder = self._make_encoder()
+        super()._fit(examples, encoder, going_on=going_on)
+
+    def _choose_caution(self, examples: Examples, encoder: TableEncoder) -> bool:
+        """Decide how to treat rare values: by the validation losses of two small nets."""
+        if not isinstance(self.caution, str):
+            return self.caution
+        if not examples.holds_out(self.early_stopping) or not encoder.has_many_values(
+            examples.data
+        ):
+            return False
+        seed = check_random_state(self.random_state).randint(2**31)  # one for both
+        losses = []
+        for caution in (False, True):
+            pilot = clone(self).set_params(
+                caution=caution,
+                n_members=1,
+                callbacks=None,
+                verbose=0,
+                random_state=seed,
+            )
+            NetEstimator._fit(pilot, examples, pilot._make_encoder(), going_on=False)
+            losses.append(pilot.history_["valid_loss"].min())
+        return losses[1] < losses[0]
 
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
         sizes = self.hidden_layer_sizes
@@ -185,11 +234,14 @@ class WideDeepEstimator(NetEstimator):
             make = self.wide_optimizer
         elif self.wide_optimizer == "ftrl":
             # The loss is the mean over a batch; FTRL's constants are for its sum.
+            rate, l2 = self.wide_learning_rate, self.wide_l2
+            if self._is_cautious:
+                rate, l2 = rate / 4, l2 + _CAUTIOUS_L2
             make = partial(
                 FTRL,
-                lr=self.wide_learning_rate,
+                lr=rate,
                 l1=self.wide_l1 / batch_size,
-                l2=self.wide_l2 / batch_size,
+                l2=l2 / batch_size,
                 beta=1 / batch_size,
             )
         else:

@@ -26,7 +26,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(128, 128)
+    hidden_layer_sizes : sequence of int, default=(256, 256)
         Units of the deep part's hidden layers. ``()`` leaves the deep part out: the
         model is wide only.
     wide : bool, default=True
@@ -65,6 +65,12 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         Dimensions of the embedding of an id.
     dropout : float, default=0.0
         Share of the hidden units that are zeroed at random in training.
+    caution : bool or "auto", default="auto"
+        Whether rare values are treated with caution: those of a category of 30 values
+        or more have ids only if they occur 50 times (their target statistics stay), and
+        the wide weights learn at a quarter of `wide_learning_rate` with 5 more of
+        `wide_l2`. "auto" asks two nets of one member which has the lower validation
+        loss, if there is such a category and early stopping holds rows out.
     unknown_rate : float, default=0.01
         Share of ids that are replaced by "unknown" at random in training, so that the
         model knows what to do with a category it has never seen.
@@ -100,6 +106,8 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         The class labels, sorted.
     encoder_ : TableEncoder
         The fitted encoder; ``encoder_.memorized_`` tells what is remembered exactly.
+    cautious_ : bool
+        Whether rare values were treated with caution.
     net_ : ResidentNet
         The skorch net; ``net_.module_`` is a `nets.WideDeep`.
     history_ : DataFrame of shape (n_epochs, n_columns)
@@ -157,7 +165,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     def __init__(
         self,
         *,
-        hidden_layer_sizes: Sequence[int] = (128, 128),
+        hidden_layer_sizes: Sequence[int] = (256, 256),
         wide: bool = True,
         memorize: str | Iterable[Hashable] = "auto",
         crosses: str | Sequence[tuple[Hashable, ...]] = "auto",
@@ -172,6 +180,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         n_members: int = 4,
         embedding_dim: int = 8,
         dropout: float = 0.0,
+        caution: bool | str = "auto",
         unknown_rate: float = 0.01,
         wide_optimizer: str | Callable[..., Optimizer] = "ftrl",
         wide_learning_rate: float = 0.2,
@@ -214,6 +223,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             n_members=n_members,
             embedding_dim=embedding_dim,
             dropout=dropout,
+            caution=caution,
             unknown_rate=unknown_rate,
             wide_optimizer=wide_optimizer,
             wide_learning_rate=wide_learning_rate,

@@ -37,7 +37,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
     quantile : float, default=0.5
         The quantile that ``loss="quantile"`` predicts, between 0 and 1: 0.9 predicts
         a value that 90 % of the targets stay below.
-    hidden_layer_sizes : sequence of int, default=(128, 128)
+    hidden_layer_sizes : sequence of int, default=(256, 256)
         Units of the deep part's hidden layers. ``()`` leaves the deep part out: the
         model is wide only.
     wide : bool, default=True
@@ -76,6 +76,12 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         Dimensions of the embedding of an id.
     dropout : float, default=0.0
         Share of the hidden units that are zeroed at random in training.
+    caution : bool or "auto", default="auto"
+        Whether rare values are treated with caution: those of a category of 30 values
+        or more have ids only if they occur 50 times (their target statistics stay), and
+        the wide weights learn at a quarter of `wide_learning_rate` with 5 more of
+        `wide_l2`. "auto" asks two nets of one member which has the lower validation
+        loss, if there is such a category and early stopping holds rows out.
     unknown_rate : float, default=0.01
         Share of ids that are replaced by "unknown" at random in training, so that the
         model knows what to do with a category it has never seen.
@@ -101,7 +107,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         Rows a step. "auto" takes the power of two next to a 64th of the rows, from 32
         to 512.
     max_epochs : int or "auto", default="auto"
-        Passes over the rows. "auto" takes as many as give 2,000 steps, from 10 to 100.
+        Passes over the rows. "auto" takes as many as give 3,000 steps, from 12 to 120.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, to stop when their loss has not fallen for
         `n_iter_no_change` epochs, and to return to the best epoch. "auto" does so from
@@ -147,6 +153,8 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         for "poisson" the logarithm of the mean, and 1.
     encoder_ : TableEncoder
         The fitted encoder; ``encoder_.memorized_`` tells what is remembered exactly.
+    cautious_ : bool
+        Whether rare values were treated with caution.
     net_ : ResidentRegressionNet
         The skorch net; ``net_.module_`` is a `nets.WideDeep`. It knows the
         standardized target only.
@@ -222,7 +230,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         *,
         loss: str = "squared_error",
         quantile: float = 0.5,
-        hidden_layer_sizes: Sequence[int] = (128, 128),
+        hidden_layer_sizes: Sequence[int] = (256, 256),
         wide: bool = True,
         memorize: str | Iterable[Hashable] = "auto",
         crosses: str | Sequence[tuple[Hashable, ...]] = "auto",
@@ -237,6 +245,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         n_members: int = 4,
         embedding_dim: int = 8,
         dropout: float = 0.0,
+        caution: bool | str = "auto",
         unknown_rate: float = 0.01,
         wide_optimizer: str | Callable[..., Optimizer] = "ftrl",
         wide_learning_rate: float = 0.2,
@@ -280,6 +289,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
             n_members=n_members,
             embedding_dim=embedding_dim,
             dropout=dropout,
+            caution=caution,
             unknown_rate=unknown_rate,
             wide_optimizer=wide_optimizer,
             wide_learning_rate=wide_learning_rate,

@@ -35,6 +35,7 @@ from sklearn_memgen.tables.columns import (
 from sklearn_memgen.tables.crosses import Cross
 from sklearn_memgen.tables.encoded import EncodedColumns
 from sklearn_memgen.tables.id_space import IdReader, extend_ids, fit_ids
+from sklearn_memgen.tables.ids import has_many_values
 from sklearn_memgen.tables.interactions import fit_statistics, refit_statistics
 from sklearn_memgen.tables.memorize import choose_memorized
 from sklearn_memgen.tables.numbers import fit_numbers
@@ -77,6 +78,9 @@ class TableEncoder(  # type: ignore[call-arg]
     min_frequency : float, default=2
         How often a value or combination must occur, in rows or in units of
         `sample_weight`, to get an id of its own.
+    many_min_frequency : float or None, default=None
+        The same for the values of categories that have 30 or more, whose target
+        statistics know the rarer ones; by default `min_frequency`.
     n_bins : int, default=48
         Largest number of piecewise-linear bins a column. Tables of many columns get
         fewer, so that there are no more than 1,536 in all. 0 leaves the scaled value.
@@ -158,6 +162,7 @@ class TableEncoder(  # type: ignore[call-arg]
         "crosses": [StrOptions({"auto"}), list, tuple],
         "bins": [StrOptions({"target", "quantile"})],
         "min_frequency": [Interval(Real, 0, None, closed="neither")],
+        "many_min_frequency": [Interval(Real, 0, None, closed="neither"), None],
         "n_bins": [Interval(Integral, 0, None, closed="left")],
         "n_cross_buckets": [Interval(Integral, 1, None, closed="left")],
         "n_text_buckets": [Interval(Integral, 1, None, closed="left")],
@@ -174,6 +179,7 @@ class TableEncoder(  # type: ignore[call-arg]
         memorize: str | Iterable[Hashable] = "auto",
         crosses: str | Sequence[tuple[Hashable, ...]] = "auto",
         min_frequency: float = 2,
+        many_min_frequency: float | None = None,
         bins: str = "target",
         n_bins: int = 256,
         n_cross_buckets: int = 2**16,
@@ -187,6 +193,7 @@ class TableEncoder(  # type: ignore[call-arg]
         self.memorize = memorize
         self.crosses = crosses
         self.min_frequency = min_frequency
+        self.many_min_frequency = many_min_frequency
         self.bins = bins
         self.n_bins = n_bins
         self.n_cross_buckets = n_cross_buckets
@@ -403,6 +410,7 @@ class TableEncoder(  # type: ignore[call-arg]
             () if isinstance(self.crosses, str) else self.crosses,
             weights,
             min_frequency=self.min_frequency,
+            many_min_frequency=self.many_min_frequency or self.min_frequency,
             n_buckets=self.n_cross_buckets,
         )
         self._sparse = TextColumns.fit(
@@ -438,6 +446,19 @@ class TableEncoder(  # type: ignore[call-arg]
 
     def _of_kind(self, kind: str) -> list[Hashable]:
         return [label for label, found in self._kinds.items() if found == kind]
+
+    def has_many_values(self, X: Any) -> bool:
+        """Tell whether a category of a table, not yet fitted, has 30 values or more."""
+        table = as_table(X)
+        if sparse.issparse(table):
+            return False
+        given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
+        kinds = find_kinds(table, given)
+        categories = {
+            label: kind for label, kind in kinds.items() if kind == "category"
+        }
+        columns = read_columns(table[list(categories)], categories)
+        return any(has_many_values(values) for values in columns.values())
 
     def has_columns_of(self, X: Any) -> bool:
         """Tell whether a table is a DataFrame of just the columns seen in `fit`.

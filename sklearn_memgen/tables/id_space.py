@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sklearn_memgen.tables.crosses import Cross, fit_cross
-from sklearn_memgen.tables.ids import CALENDAR, IdColumn
+from sklearn_memgen.tables.ids import CALENDAR, IdColumn, has_many_values
 
 __all__ = ["IdReader", "extend_ids", "fit_ids"]
 
@@ -23,6 +23,7 @@ def fit_ids(
     weights: np.ndarray | None,
     *,
     min_frequency: float,
+    many_min_frequency: float,
     n_buckets: int,
 ) -> tuple[dict[str, IdColumn], dict[str, Cross]]:
     """Give ids to categories, calendar parts of dates, and crosses.
@@ -43,6 +44,8 @@ def fit_ids(
         Weights of the rows.
     min_frequency : float
         How often a value or combination must occur to have an id.
+    many_min_frequency : float
+        The same for the values of a category that has many.
     n_buckets : int
         Crosses with more combinations are hashed into so many buckets.
 
@@ -63,8 +66,12 @@ def fit_ids(
     for label in kinds.index[kinds == "datetime"]:
         parts += [(label, part) for part in CALENDAR]
     for label, part in parts:
+        is_many = part == "category" and has_many_values(columns[label])
         column = IdColumn.fit(
-            columns[label], part, weights, min_frequency=min_frequency
+            columns[label],
+            part,
+            weights,
+            min_frequency=many_min_frequency if is_many else min_frequency,
         )
         _keep(id_columns, column)
     kept: dict[str, Cross] = {}

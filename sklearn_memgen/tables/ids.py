@@ -13,11 +13,18 @@ from sklearn_memgen.tables.numbers import weighted_quantiles
 from sklearn_memgen.tables.values import to_floats
 from sklearn_memgen.tables.vocabulary import Vocabulary
 
-__all__ = ["CALENDAR", "IdColumn"]
+__all__ = ["CALENDAR", "IdColumn", "has_many_values"]
 
 #: Parts of a date that are ids, and what pandas calls them.
 CALENDAR = {"month": "month", "day": "day", "weekday": "day_of_week", "hour": "hour"}
 _N_DECILES = 10
+#: A category of so many values has target statistics.
+_MANY_VALUES = 30
+
+
+def has_many_values(values: pd.Series) -> bool:
+    """Tell whether a category has so many values that many are rare."""
+    return values.nunique() >= _MANY_VALUES
 
 
 @dataclass(frozen=True)

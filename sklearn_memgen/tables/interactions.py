@@ -9,7 +9,7 @@ import pandas as pd
 
 from sklearn_memgen.tables.crosses import Cross, crossed_part
 from sklearn_memgen.tables.id_space import IdReader
-from sklearn_memgen.tables.ids import IdColumn
+from sklearn_memgen.tables.ids import IdColumn, has_many_values
 from sklearn_memgen.tables.screening import find_crosses
 from sklearn_memgen.tables.statistics import N_FOLDS, TargetStatistic
 
@@ -18,8 +18,6 @@ __all__ = ["fit_statistics", "refit_statistics"]
 #: Most pairs, and most triples, that are looked for; and most numbers that all
 #: statistics make together.
 _MAX_CROSSES, _MAX_NUMBERS = 8, 64
-#: A category with so many values has statistics of its own.
-_MANY_VALUES = 30
 _EVIDENCE = ["column", "kind", "n_values", "memorized", "gain", "standard_error"]
 
 
@@ -68,9 +66,11 @@ def fit_statistics(
     evidence : DataFrame
         A row per cross; see `TableEncoder.memorized_`.
     """
+    # Statistics shrink the values that are too rare for an id in a category of many.
+    numbers = {name: c for name, c in id_columns.items() if c.part != "category"}
     parts = [
         crossed_part(
-            columns[label], kind, id_columns, weights, min_frequency=min_frequency
+            columns[label], kind, numbers, weights, min_frequency=min_frequency
         )
         for label, kind in kinds.items()
         if kind in ("category", "number")
@@ -82,7 +82,7 @@ def fit_statistics(
     sources: list[tuple[IdColumn | Cross, np.ndarray]] = [
         (part, codes)
         for part, codes in zip(parts, ids, strict=True)
-        if part.part == "category" and len(part) >= _MANY_VALUES
+        if part.part == "category" and has_many_values(columns[part.label])
     ]
     evidence = []
     for chosen, gain, error in find_crosses(
