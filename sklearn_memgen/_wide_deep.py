@@ -155,7 +155,7 @@ class WideDeepEstimator(NetEstimator):
         super()._fit(examples, encoder, going_on=going_on)
 
     def _choose_caution(self, examples: Examples, encoder: TableEncoder) -> bool:
-        """Decide how to treat rare values: by the validation losses of two small nets."""
+        """Decide on rare values by the validation losses of two small nets."""
         if not isinstance(self.caution, str):
             return self.caution
         if not examples.holds_out(self.early_stopping) or not encoder.has_many_values(

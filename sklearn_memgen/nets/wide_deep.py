@@ -242,6 +242,9 @@ class WideDeep(nn.Module):
 
 def _add(deep: Tensor | None, wide: Tensor | None) -> Tensor:
     """Add the wide part's logits to those of the deep part, or of each member."""
-    if deep is None or wide is None:
-        return wide if deep is None else deep
+    if wide is None:
+        assert deep is not None  # there is one or the other
+        return deep
+    if deep is None:
+        return wide
     return deep + (wide if deep.ndim == 2 else wide[:, None])

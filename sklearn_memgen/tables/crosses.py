@@ -267,8 +267,9 @@ def crossed_part(
     name = f"{label} (exact)" if kind == "number" else str(label)
     if name in id_columns:
         return id_columns[name]
-    few = values.nunique() <= _MAX_CROSSED_VALUES
-    part = "exact" if few else "decile"
+    part = "category"
+    if kind == "number":
+        part = "exact" if values.nunique() <= _MAX_CROSSED_VALUES else "decile"
     return IdColumn.fit(values, part, weights, min_frequency=min_frequency)
 
 
