@@ -84,7 +84,7 @@ def fit_statistics(
         for part, codes in zip(parts, ids, strict=True)
         if part.part == "category" and len(part) >= _MANY_VALUES
     ]
-    evidence = []
+    evidence, taken = [], set(id_columns)
     for chosen, gain, error in find_crosses(
         ids, y, weights, rng, max_crosses=_MAX_CROSSES
     ):
@@ -95,6 +95,9 @@ def fit_statistics(
             min_frequency=min_frequency,
             n_buckets=n_buckets,
         )
+        if cross.name in taken:  # such as "a & b" of a column of that name
+            continue
+        taken.add(cross.name)
         sources.append((cross, cross.encode([ids[i] for i in chosen])))
         evidence.append((cross.name, "cross", len(cross), True, gain, error))
     folds = rng.permutation(len(y)) % N_FOLDS

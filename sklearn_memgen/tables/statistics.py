@@ -100,7 +100,8 @@ class TargetStatistic:
         ids : ndarray of shape (n_rows,), int
             Its ids in the training rows.
         y : ndarray of shape (n_rows,), int or float
-            Class indices, or a numeric target if of floats.
+            Class indices, -1 for a class that was not there when the encoder was
+            fitted; or a numeric target if of floats.
         weights : ndarray of shape (n_rows,) or None
             Weights of the rows.
         folds : ndarray of shape (n_rows,), int
@@ -122,7 +123,7 @@ class TargetStatistic:
             scale = np.sqrt(np.average((y - mean) ** 2, weights=weights)) or 1.0
             target, prior = ((y - mean) / scale)[:, None], np.zeros(1)
         else:
-            target = np.eye(n_classes)[y]
+            target = (y[:, None] == np.arange(n_classes)).astype(np.float64)
             prior = weights @ target + 0.5  # so that none is zero
             prior /= prior.sum()
         n_ids = len(source)
