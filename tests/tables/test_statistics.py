@@ -165,6 +165,21 @@ def test_rare_values_share_the_statistics_of_the_unknown_id():
     assert statistic.table[0, 0] > 0.5 and (cross_fitted[:30, 0] > 0.5).all()
 
 
+def test_weights_that_tell_the_class_do_not_leak():
+    """Unique values of heavy rows have ids, those of light rows are unknown ones."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(4000) < 0.1).astype(int)
+    values = pd.Series([f"name {i}" for i in range(4000)], name="name")
+    weights = np.where(y == 1, 5.0, 0.5)
+    for target in (y, y.astype(float)):
+        ids, _, cross_fitted = fit(
+            values, target, rng.permutation(4000) % N_FOLDS, weights
+        )
+        assert ((ids > 0) == (y == 1)).all()  # the leak is there,
+        statistic = cross_fitted[:, 0]  # and has no effect but that of the folds
+        assert abs(statistic[y == 1].mean() - statistic[y == 0].mean()) < 0.01
+
+
 def test_an_update_keeps_ids_that_did_not_occur():
     values, y, folds = draw()
     ids, statistic, _ = fit(values, y, folds)
