@@ -53,7 +53,7 @@ def make_grids(quick: bool) -> dict[str, dict[str, list]]:
     wide = {"model__crosses": [CROSSES], "model__wide_learning_rate": rates}
     return {
         "wide only": {"model__hidden_layer_sizes": [()], **wide},
-        "deep only": {"model__wide": [False]},
+        "deep only": {"model__wide": [False], "model__crosses": [()]},
         "wide & deep": wide,
     }
 
@@ -272,8 +272,9 @@ def run_csv(path: Path, target: str) -> None:
     print("\nKinds of columns: ", end="")
     kinds = model.encoder_.column_kinds_.value_counts()
     print(", ".join(f"{n} {kind}" for kind, n in kinds.items()))
-    print("\nNumbers with values that repeat, and which are memorized exactly:\n")
-    print(as_text(model.encoder_.memorized_))
+    print("\nNumbers with values that repeat, and which are memorized exactly; crosses")
+    print("that were found:\n")
+    print(as_text(model.memorized_))
     print("\nThe largest of the wide weights:\n")
     print(as_text(largest_weights(model)))
 

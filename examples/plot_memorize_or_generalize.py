@@ -45,7 +45,7 @@ models = {
     "wide only": WideDeepClassifier(
         hidden_layer_sizes=(), random_state=0, **memorize_pairs
     ),
-    "deep only": WideDeepClassifier(wide=False, random_state=0),
+    "deep only": WideDeepClassifier(wide=False, crosses=(), random_state=0),
     "wide & deep": WideDeepClassifier(random_state=0, **memorize_pairs),
 }
 accuracy = {}

@@ -37,6 +37,8 @@ class TargetScale:
     scale : float
         The weighted standard deviation, or for the absolute error and quantiles the
         interquartile range, in the target's unit; 1 for the Poisson loss.
+    quantile : float or None, default=None
+        The quantile that is learned, if that is what `loss` is.
 
     Examples
     --------
@@ -45,7 +47,7 @@ class TargetScale:
     >>> scale = TargetScale.fit(np.array([10.0, 20.0, 30.0, 40.0, 50.0]), None,
     ...                         loss="absolute_error", quantile=0.5)
     >>> scale
-    TargetScale(loss='absolute_error', center=30.0, scale=20.0)
+    TargetScale(loss='absolute_error', center=30.0, scale=20.0, quantile=None)
     >>> scale.standardize(np.array([50.0]))
     array([1.], dtype=float32)
     >>> scale.restore(np.array([1.0]))
@@ -55,6 +57,7 @@ class TargetScale:
     loss: str
     center: float
     scale: float
+    quantile: float | None = None
 
     @classmethod
     def fit(
@@ -62,19 +65,20 @@ class TargetScale:
     ) -> TargetScale:
         """Read center and scale off a target, shape (n_rows,), and its weights."""
         mean = float(np.average(y, weights=weights))
+        learned = quantile if loss == "quantile" else None
         if loss == "poisson":
-            return cls(loss, float(np.log(mean)), 1.0)
+            return cls(loss, float(np.log(mean)), 1.0, learned)
         center = mean
         if loss in ("absolute_error", "quantile"):
-            middle = quantile if loss == "quantile" else 0.5
+            middle = 0.5 if learned is None else learned
             quantiles = weighted_quantiles(y, np.array([0.25, middle, 0.75]), weights)
             low, center, high = map(float, quantiles)
             if high > low:
-                return cls(loss, center, high - low)
+                return cls(loss, center, high - low, learned)
         # Squared after scaling, which neither overflows nor vanishes.
         largest = float(np.abs(y - mean).max()) or 1.0
         variance = np.average(((y - mean) / largest) ** 2, weights=weights)
-        return cls(loss, center, largest * float(np.sqrt(variance)) or 1.0)
+        return cls(loss, center, largest * float(np.sqrt(variance)) or 1.0, learned)
 
     def standardize(self, y: np.ndarray) -> np.ndarray:
         """Return what the net learns from a target, shape (n_rows,), float32."""
@@ -157,8 +161,9 @@ def read_numeric(
     ------
     ValueError
         If the target is not one finite number a row, is negative for the Poisson loss,
-        or without a positive value; if `loss` is another than that of `scale`; or if
-        weights are of a wrong length, negative, not finite, or all zero.
+        or without a positive value; if `loss` or the quantile that it learns are
+        others than those of `scale`; or if weights are of a wrong length, negative, not
+        finite, or all zero.
     """
     data = read_inputs(estimator, X, encoder, reset=reset)
     target = _check_target(y, type(estimator).__name__)
@@ -177,6 +182,11 @@ def read_numeric(
         raise ValueError(
             f"the net that goes on learning was trained with loss={scale.loss!r}, but "
             f"loss={loss!r} now"
+        )
+    elif scale.quantile not in (None, estimator.quantile):
+        raise ValueError(
+            "the net that goes on learning was trained with quantile="
+            f"{scale.quantile!r}, but quantile={estimator.quantile!r} now"
         )
     return NumericExamples(data, target, weights, scale=scale)
 

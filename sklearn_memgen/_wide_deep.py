@@ -257,6 +257,12 @@ class WideDeepEstimator(NetEstimator):
         return max(6 * weights * net.batch_size // _OPERATIONS_A_THREAD, 1)
 
     @property
+    def memorized_(self) -> pd.DataFrame:
+        """What is remembered of numbers and crosses; see `TableEncoder.memorized_`."""
+        check_is_fitted(self)
+        return self.encoder_.memorized_
+
+    @property
     def wide_weights_(self) -> pd.DataFrame:
         """What the wide part has memorized, the largest weights first.
 

@@ -35,7 +35,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         Which numeric columns are remembered exactly, value by value, beside going in
         smoothly. "exact" takes all with values that repeat; "auto" those of them whose
         exact values predict the class better than smooth bins out of fold. What was
-        decided, and why, is in ``encoder_.memorized_``.
+        decided, and why, is in `memorized_`.
     crosses : "auto" or sequence of tuple of columns, default="auto"
         "auto" looks for pairs and triples of columns of values whose combinations tell
         what no sum over the columns tells, such as day and month; these, and
@@ -105,7 +105,16 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     classes_ : ndarray of shape (n_classes,)
         The class labels, sorted.
     encoder_ : TableEncoder
-        The fitted encoder; ``encoder_.memorized_`` tells what is remembered exactly.
+        The fitted encoder.
+    memorized_ : DataFrame
+        One row per `column` of numbers with values that repeat (`kind` "number") and
+        per cross that was found (`kind` "cross"): the number `n_values` of its values
+        that have ids, whether it is `memorized`, and the evidence where it was tested,
+        `gain` and its `standard_error`. The gain of a number is `loss_bins` minus
+        `loss_exact`, log-losses in nats a row, out of fold. The gain of a cross is the
+        share of the variance of the target, an indicator of the class, from 0 to 1,
+        that it explains out of fold beyond what was chosen before it; its losses are
+        NaN.
     cautious_ : bool
         Whether rare values were treated with caution.
     net_ : ResidentNet

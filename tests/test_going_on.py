@@ -164,7 +164,7 @@ def test_values_that_are_gone_are_not_forgotten(mixed_table):
 
 def test_hidden_layers_of_another_size_begin_anew(mixed_table):
     X, y = mixed_table
-    model = make_model().fit(X, y)
+    model = make_model(n_members=1).fit(X, y)
     embedding = parameters(model)["deep.embedding.weight"].detach().clone()
     wide = parameters(model)["wide.ids.weight"].detach().clone()
     model.set_params(hidden_layer_sizes=(16,), max_epochs=1).fit(X, y)

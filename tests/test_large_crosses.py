@@ -20,15 +20,15 @@ class Hashing(TableEncoder):
     By itself it would take a table of more than 10**7 combinations.
     """
 
-    def fit(self, X, y=None, sample_weight=None):
-        super().fit(X, y, sample_weight)
+    def _fit(self, X, y, sample_weight):
+        statistics = super()._fit(X, y, sample_weight)
         n_buckets = self.n_cross_buckets
         self.crosses_ = {
             name: replace(cross, n_buckets=n_buckets, counts=np.zeros(n_buckets + 1))
             for name, cross in self.crosses_.items()
         }
         self._number_ids()
-        return self
+        return statistics
 
 
 class Model(WideDeepClassifier):

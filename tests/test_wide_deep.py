@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 import torch
 from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
+from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_memgen import WideDeepClassifier
 from sklearn_memgen.datasets import fetch_adult, make_memgen_classification
@@ -68,6 +70,35 @@ def test_exact_values_that_settle_the_label_are_remembered():
     }
     assert scores["auto"] > 0.97
     assert scores["none"] < 0.85
+
+
+def test_balanced_sample_weights_make_nothing_worth_memorizing():
+    """Of 20 columns of unique values all were, and ROC AUC was 0.805, not 0.91."""
+    X, y = make_classification(6000, weights=[0.9], random_state=0)
+    X, test_X, y, test_y = train_test_split(X, y, stratify=y, random_state=0)
+    weights = compute_sample_weight("balanced", y)
+    model = make_model(max_epochs=5).fit(X, y, sample_weight=weights)
+    assert len(model.memorized_) == 20 and not model.memorized_["memorized"].any()
+    assert roc_auc_score(test_y, model.predict_proba(test_X)[:, 1]) > 0.93
+
+
+def test_memorized_says_which_numbers_and_crosses():
+    """With a gain in nats a row for numbers, and in shares of variance for crosses."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.integers(0, 12, (3000, 2)), columns=["row", "column"])
+    X = X.astype(str).assign(amount=rng.integers(0, 200, 3000))
+    board, lucky = rng.random((12, 12)) < 0.5, rng.permutation(200)[:100]
+    y = board[X["row"].astype(int), X["column"].astype(int)] & X["amount"].isin(lucky)
+    model = make_model(categorical_features=["row", "column"], max_epochs=1).fit(X, y)
+    assert model.memorized_ is model.encoder_.memorized_
+    kinds = model.memorized_.set_index("column")["kind"].to_dict()
+    assert kinds == {"amount": "number", "row & column": "cross"}
+    assert model.memorized_["memorized"].all()
+    number, cross = (row for _, row in model.memorized_.iterrows())
+    assert number["gain"] == pytest.approx(number["loss_bins"] - number["loss_exact"])
+    assert 0.1 < cross["gain"] < 0.5 and np.isnan(cross["loss_bins"])
+    with pytest.raises(NotFittedError):
+        _ = WideDeepClassifier().memorized_
 
 
 @pytest.mark.parametrize("seed", [0])

@@ -427,6 +427,26 @@ def test_warm_start_goes_on_with_the_scale_of_the_first_fit():
     assert model.set_params(warm_start=False).fit(X, y).target_scale_.loss == "poisson"
 
 
+def test_warm_start_goes_on_with_the_quantile_of_the_first_fit():
+    """Another one would be learned around the wrong center, by the old loss."""
+    X, y = make_table()
+    model = make_model(loss="quantile", quantile=0.9, warm_start=True, max_epochs=3)
+    model.fit(X, y).fit(X, y)
+    model.set_params(quantile=0.1)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="with quantile=0.9, but quantile=0.1 now"):
+            method(X, y)
+    assert len(model.history_) == 6
+    new = model.set_params(warm_start=False).fit(X, y)
+    assert (y < new.predict(X)).mean() < 0.5
+
+
+def test_a_quantile_that_is_not_learned_may_change():
+    X, y = make_table()
+    model = make_model(warm_start=True, max_epochs=3).fit(X, y)
+    assert len(model.set_params(quantile=0.9).fit(X, y).history_) == 6
+
+
 def test_random_state_repeats_a_fit():
     X, y = make_table()
     first, again, other = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -242,9 +243,8 @@ class WideDeep(nn.Module):
 
 def _add(deep: Tensor | None, wide: Tensor | None) -> Tensor:
     """Add the wide part's logits to those of the deep part, or of each member."""
-    if wide is None:
-        assert deep is not None  # there is one or the other
-        return deep
     if deep is None:
-        return wide
+        return cast(Tensor, wide)  # there is one of them at least
+    if wide is None:
+        return deep
     return deep + (wide if deep.ndim == 2 else wide[:, None])

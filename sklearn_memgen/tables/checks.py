@@ -15,13 +15,21 @@ __all__ = ["find_classes", "read_target", "refuse_columns", "weighted_rows"]
 
 
 def find_classes(y: Any, target_type: str) -> pd.Index:
-    """Return the distinct labels; none for a continuous target."""
-    y = column_or_1d(y)
-    return pd.Index(pd.unique(y)) if target_type == "classes" else pd.Index([])
+    """Return the distinct labels, sorted; none for a continuous target."""
+    if target_type != "classes":
+        return pd.Index([])
+    labels = pd.Index(pd.unique(column_or_1d(y)))
+    try:
+        return labels.sort_values()
+    except TypeError:  # of several types
+        return labels
 
 
 def read_target(y: Any, table: Any, classes: pd.Index) -> np.ndarray:
-    """Return indices of classes, or float64 if there are none, shape (n_rows,)."""
+    """Return indices of classes, or float64 if there are none, shape (n_rows,).
+
+    A label that is none of the classes has the index -1.
+    """
     check_consistent_length(table, y)
     y = column_or_1d(y)
     if len(classes):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sklearn_memgen.tables.columns import resolve_columns
-from sklearn_memgen.tables.ids import IdColumn
+from sklearn_memgen.tables.ids import CALENDAR, IdColumn
 from sklearn_memgen.tables.vocabulary import UNKNOWN, Vocabulary
 
 __all__ = ["Cross", "crossed_part", "fit_cross"]
@@ -136,7 +136,11 @@ class Cross:
     @property
     def name(self) -> str:
         """Name of the encoded column."""
-        return " & ".join(str(part.label) for part in self.parts)
+        # Several parts of one date may be crossed.
+        return " & ".join(
+            part.name if part.part in CALENDAR else str(part.label)
+            for part in self.parts
+        )
 
     def __len__(self) -> int:
         return len(self.counts)

@@ -7,40 +7,13 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_memgen._sklearn import (
-    Interval,
-    StrOptions,
-    _fit_context,
-    validate_data,
-)
-from sklearn_memgen.tables.checks import (
-    find_classes,
-    read_target,
-    refuse_columns,
-    weighted_rows,
-)
-from sklearn_memgen.tables.columns import (
-    KIND_PARAMETERS,
-    as_table,
-    find_kinds,
-    resolve_columns,
-)
-from sklearn_memgen.tables.crosses import Cross
-from sklearn_memgen.tables.encoded import EncodedColumns
-from sklearn_memgen.tables.id_space import IdReader, extend_ids, fit_ids
-from sklearn_memgen.tables.ids import has_many_values
-from sklearn_memgen.tables.interactions import fit_statistics, refit_statistics
-from sklearn_memgen.tables.memorize import choose_memorized
-from sklearn_memgen.tables.numbers import fit_numbers
-from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
-from sklearn_memgen.tables.statistics import TargetStatistic
+from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
+from sklearn_memgen.tables.id_space import IdReader
+from sklearn_memgen.tables.learning import LearnedColumns, with_statistics
 from sklearn_memgen.tables.tensors import TableTensors
 from sklearn_memgen.tables.values import read_columns, smooth_values
 
@@ -49,7 +22,7 @@ __all__ = ["TableEncoder"]
 
 # `set_output` and its global setting are switched off: there is no array to wrap.
 class TableEncoder(  # type: ignore[call-arg]
-    EncodedColumns, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    LearnedColumns, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Encode a table of mixed columns as tensors, smoothly and exactly.
 
@@ -72,16 +45,21 @@ class TableEncoder(  # type: ignore[call-arg]
         Which numeric columns are remembered exactly, beside going in smoothly.
         "exact" takes all columns with values that repeat; "auto" those of them in
         which exact values predict `y` better than smooth bins out of fold.
-    crosses : sequence of tuple of column names or positions, default=()
+    crosses : "auto" or sequence of tuple of column names or positions, default="auto"
         Columns to combine, such as ``[("education", "occupation")]``. Numbers take
-        part by their exact values if they have few, else by deciles.
+        part by their exact values if they have few, else by deciles. "auto" looks for
+        pairs and triples that tell of `y` what no sum over the columns tells; these,
+        and categories of many values, go in by target statistics.
     min_frequency : float, default=2
         How often a value or combination must occur, in rows or in units of
         `sample_weight`, to get an id of its own.
     many_min_frequency : float or None, default=None
         The same for the values of categories that have 30 or more, whose target
         statistics know the rarer ones; by default `min_frequency`.
-    n_bins : int, default=48
+    bins : {"target", "quantile"}, default="target"
+        Where the piecewise-linear bins of a number end: where `y` changes, or at
+        quantiles. Without `y` at quantiles.
+    n_bins : int, default=256
         Largest number of piecewise-linear bins a column. Tables of many columns get
         fewer, so that there are no more than 1,536 in all. 0 leaves the scaled value.
     n_cross_buckets : int, default=65536
@@ -103,11 +81,17 @@ class TableEncoder(  # type: ignore[call-arg]
         The values that have ids: categories, calendar parts, and exact numbers.
     crosses_ : dict of str to Cross
         The combinations that have ids. They come behind `id_columns_`.
+    statistics_ : dict of str to TargetStatistic
+        The target statistics of categories with many values and of found crosses.
+        They are the last columns of the encoded numbers.
     memorized_ : DataFrame
-        One row per numeric column with values that repeat: `column`, `n_values`,
-        whether it is `memorized`, and the evidence where it was tested: `loss_bins`,
-        `loss_exact`, `gain` and its `standard_error`, in nats a row out of fold; those
-        of a continuous target are of Gaussian errors.
+        One row per `column` of numbers with values that repeat (`kind` "number") and
+        per cross that was found (`kind` "cross"): the number `n_values` of its values
+        that have ids, whether it is `memorized`, and the evidence where it was tested:
+        `gain` and its `standard_error`. The gain of a number is `loss_bins` minus
+        `loss_exact`, in nats a row out of fold; the losses of a continuous target are
+        of Gaussian errors. The gain of a cross is the share of the target's variance
+        that it explains out of fold beyond what was chosen before it.
     id_offsets_ : ndarray of shape (n_id_columns + 1,), int64
         Where the ids of each id column begin; the last entry is the number of ids.
     id_counts_ : ndarray of shape (n_ids,)
@@ -254,27 +238,7 @@ class TableEncoder(  # type: ignore[call-arg]
             See `fit`.
         """
         cross_fitted = self._fit(X, y, sample_weight)
-        return _with_statistics(self.transform(X), cross_fitted, sample_weight)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
-        """Fit; return the statistics of the rows that count, if there are any."""
-        table = as_table(X)
-        validate_data(self, X, skip_check_array=True)
-        if y is not None:
-            self._classes = find_classes(y, self.target_type)
-            y = read_target(y, table, self._classes)
-        table, y, weights = weighted_rows(table, y, sample_weight)
-        self.statistics_: dict[str, TargetStatistic] = {}
-        cross_fitted = None
-        if sparse.issparse(table):
-            self._labels = None
-            self._fit_sparse(table)
-        else:
-            self._labels = table.columns
-            cross_fitted = self._fit_columns(table, y, weights)
-        self._number_ids()
-        self.n_sparse_features_ = self._sparse.n_features
-        return cross_fitted
+        return with_statistics(self.transform(X), cross_fitted, sample_weight)
 
     def extend(self, X: Any, y: Any = None, sample_weight: Any = None) -> TableEncoder:
         """Give ids to values and combinations that only further rows have.
@@ -328,148 +292,7 @@ class TableEncoder(  # type: ignore[call-arg]
             See `extend`.
         """
         cross_fitted = self._extend(X, y, sample_weight)
-        return _with_statistics(self.transform(X), cross_fitted, sample_weight)
-
-    def _extend(self, X: Any, y: Any, sample_weight: Any) -> np.ndarray | None:
-        """Extend; return the statistics of the rows that count, if there are any."""
-        check_is_fitted(self)
-        table = self._checked(X)
-        if self._labels is None:
-            return None
-        if y is not None:
-            y = read_target(y, table, self._classes)
-        table, y, weights = weighted_rows(table, y, sample_weight)
-        columns = read_columns(table, self._kinds)
-        sources = [statistic.source for statistic in self.statistics_.values()]
-        found = {source.name: source for source in sources if isinstance(source, Cross)}
-        self.id_columns_, crosses = extend_ids(
-            self.id_columns_,
-            self.crosses_ | found,
-            columns,
-            weights,
-            min_frequency=self.min_frequency,
-            n_buckets=self.n_cross_buckets,
-        )
-        self.crosses_ = {name: crosses[name] for name in self.crosses_}
-        extended = self.id_columns_ | crosses
-        self.statistics_ = {
-            name: statistic.extend(extended[statistic.source.name])
-            for name, statistic in self.statistics_.items()
-        }
-        self._number_ids()
-        if y is None or not self.statistics_:
-            return None
-        self.statistics_, cross_fitted = refit_statistics(
-            self.statistics_,
-            IdReader(columns),
-            y,
-            weights,
-            check_random_state(self.random_state),
-            n_classes=len(self._classes),
-        )
-        return cross_fitted
-
-    def _fit_sparse(self, table: sparse.csr_matrix) -> None:
-        names = (*KIND_PARAMETERS.values(), "memorize", "crosses")
-        refuse_columns({name: getattr(self, name) for name in names})
-        self.numbers_, self.id_columns_, self.crosses_ = {}, {}, {}
-        self.column_kinds_, self.memorized_ = pd.Series(dtype=object), pd.DataFrame()
-        self._sparse = SparseColumns.fit(table)
-
-    def _fit_columns(
-        self, table: pd.DataFrame, y: np.ndarray | None, weights: np.ndarray | None
-    ) -> np.ndarray | None:
-        """Fit all that columns need; return their rows' cross-fitted statistics."""
-        given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
-        self.column_kinds_ = find_kinds(table, given)
-        self._kinds = self.column_kinds_.to_dict()
-        columns = read_columns(table, self._kinds)
-        self.numbers_ = fit_numbers(
-            smooth_values(columns, self._kinds),
-            weights,
-            n_bins=self.n_bins,
-            y=y if self.bins == "target" else None,
-        )
-        rng = check_random_state(self.random_state)
-        memorize = self.memorize
-        if not isinstance(memorize, str):
-            memorize = resolve_columns(table, memorize, "memorize")
-        exact, self.memorized_ = choose_memorized(
-            {label: columns[label] for label in self._of_kind("number")},
-            memorize,
-            y,
-            weights,
-            min_frequency=self.min_frequency,
-            rng=rng,
-        )
-        self.id_columns_, self.crosses_ = fit_ids(
-            table,
-            columns,
-            self.column_kinds_,
-            exact,
-            () if isinstance(self.crosses, str) else self.crosses,
-            weights,
-            min_frequency=self.min_frequency,
-            many_min_frequency=self.many_min_frequency or self.min_frequency,
-            n_buckets=self.n_cross_buckets,
-        )
-        self._sparse = TextColumns.fit(
-            table[self._of_kind("text")], self.n_text_buckets
-        )
-        if y is None or not isinstance(self.crosses, str):
-            return None
-        self.statistics_, cross_fitted, crosses = fit_statistics(
-            columns,
-            self._kinds,
-            self.id_columns_,
-            y,
-            weights,
-            rng,
-            n_classes=len(self._classes),
-            min_frequency=self.min_frequency,
-            n_buckets=self.n_cross_buckets,
-        )
-        self.memorized_ = pd.concat([self.memorized_, crosses], ignore_index=True)
-        return cross_fitted
-
-    def _checked(self, X: Any) -> Any:
-        """Return a table that has the columns of `fit`, by the labels it had there."""
-        table = as_table(X)
-        if self.has_columns_of(X):
-            return table
-        validate_data(self, X, skip_check_array=True, reset=False)
-        if self._labels is None:
-            return table
-        if sparse.issparse(table):
-            table = pd.DataFrame(table.toarray())
-        return table.set_axis(self._labels, axis=1)
-
-    def _of_kind(self, kind: str) -> list[Hashable]:
-        return [label for label, found in self._kinds.items() if found == kind]
-
-    def has_many_values(self, X: Any) -> bool:
-        """Tell whether a category of a table, not yet fitted, has 30 values or more."""
-        table = as_table(X)
-        if sparse.issparse(table):
-            return False
-        given = {kind: getattr(self, name) for kind, name in KIND_PARAMETERS.items()}
-        kinds = find_kinds(table, given)
-        categories = {
-            label: kind for label, kind in kinds.items() if kind == "category"
-        }
-        columns = read_columns(table[list(categories)], categories)
-        return any(has_many_values(values) for values in columns.values())
-
-    def has_columns_of(self, X: Any) -> bool:
-        """Tell whether a table is a DataFrame of just the columns seen in `fit`.
-
-        Then there is nothing else to check of them.
-        """
-        return (
-            isinstance(X, pd.DataFrame)
-            and self._labels is not None
-            and X.columns.equals(self._labels)
-        )
+        return with_statistics(self.transform(X), cross_fitted, sample_weight)
 
     def transform(self, X: Any) -> TableTensors:
         """Encode a table.
@@ -524,15 +347,3 @@ class TableEncoder(  # type: ignore[call-arg]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def _with_statistics(
-    encoded: TableTensors, statistics: np.ndarray | None, sample_weight: Any
-) -> TableTensors:
-    """Put statistics in the place of those that `transform` looked up."""
-    if statistics is not None and statistics.shape[1]:
-        numbers = encoded.numbers[:, -statistics.shape[1] :]
-        few = len(statistics) < len(numbers)  # rows of weight zero have none
-        rows = np.flatnonzero(sample_weight) if few else slice(None)
-        numbers[rows] = torch.from_numpy(statistics)
-    return encoded

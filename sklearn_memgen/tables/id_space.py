@@ -23,7 +23,7 @@ def fit_ids(
     weights: np.ndarray | None,
     *,
     min_frequency: float,
-    many_min_frequency: float,
+    many_min_frequency: float | None,
     n_buckets: int,
 ) -> tuple[dict[str, IdColumn], dict[str, Cross]]:
     """Give ids to categories, calendar parts of dates, and crosses.
@@ -44,8 +44,8 @@ def fit_ids(
         Weights of the rows.
     min_frequency : float
         How often a value or combination must occur to have an id.
-    many_min_frequency : float
-        The same for the values of a category that has many.
+    many_min_frequency : float or None
+        The same for the values of a category that has many, if that is another.
     n_buckets : int
         Crosses with more combinations are hashed into so many buckets.
 
@@ -66,13 +66,11 @@ def fit_ids(
     for label in kinds.index[kinds == "datetime"]:
         parts += [(label, part) for part in CALENDAR]
     for label, part in parts:
-        is_many = part == "category" and has_many_values(columns[label])
-        column = IdColumn.fit(
-            columns[label],
-            part,
-            weights,
-            min_frequency=many_min_frequency if is_many else min_frequency,
-        )
+        least = min_frequency
+        if part == "category" and many_min_frequency is not None:
+            if has_many_values(columns[label]):
+                part, least = "frequent", many_min_frequency
+        column = IdColumn.fit(columns[label], part, weights, min_frequency=least)
         _keep(id_columns, column)
     kept: dict[str, Cross] = {}
     for labels in crosses:
@@ -106,6 +104,7 @@ def extend_ids(
     weights: np.ndarray | None,
     *,
     min_frequency: float,
+    many_min_frequency: float | None,
     n_buckets: int,
 ) -> tuple[dict[str, IdColumn], dict[str, Cross]]:
     """Give ids to values and combinations that are new in further rows.
@@ -118,6 +117,8 @@ def extend_ids(
         The further rows; see `fit_ids`.
     min_frequency : float
         How often a new value or combination must occur in them.
+    many_min_frequency : float or None
+        The same for a category of which only frequent values have ids.
     n_buckets : int
         No cross gets more ids than so many, beside those it has.
 
@@ -128,10 +129,12 @@ def extend_ids(
     """
     every = dict(id_columns)
     every |= {part.name: part for cross in crosses.values() for part in cross.parts}
-    new = {
-        name: column.extend(columns[column.label], weights, min_frequency=min_frequency)
-        for name, column in every.items()
-    }
+    new = {}
+    for name, column in every.items():
+        least = min_frequency
+        if column.part == "frequent" and many_min_frequency is not None:
+            least = many_min_frequency
+        new[name] = column.extend(columns[column.label], weights, min_frequency=least)
     new_crosses = {}
     codes = IdReader(columns)
     for name, cross in crosses.items():

@@ -35,8 +35,9 @@ class IdColumn:
     ----------
     label : hashable
         The column of the table.
-    part : {"category", "exact", "decile", "month", "day", "weekday", "hour"}
-        What of it is looked up: the category, the exact number, the number's decile
+    part : {"category", "frequent", "exact", "decile", "month", "day", "weekday", \
+            "hour"}
+        What of it is looked up: the category, or only frequent ones, the exact number, the number's decile
         (a part of crosses only) or a part of the date.
     vocabulary : Vocabulary
         The values that have ids.
@@ -108,7 +109,7 @@ class IdColumn:
             or the other way round: 10115 is not "10115".
         """
         ids = self.vocabulary.encode(_read(values, self.part, self.edges))
-        if self.part == "category" and len(self.vocabulary.keys) and not ids.any():
+        if _is_category(self.part) and len(self.vocabulary.keys) and not ids.any():
             self._warn_of_other_type(values.dropna())
         return ids
 
@@ -136,13 +137,18 @@ class IdColumn:
                 )
             ]
             words[2:] = [spans[int(decile)] for decile in self.vocabulary.keys]
-        subject = self.label if self.part in ("category", "exact") else self.name
+        plain = _is_category(self.part) or self.part == "exact"
+        subject = self.label if plain else self.name
         return [f"{subject}={word}" for word in words]
+
+
+def _is_category(part: str) -> bool:
+    return part in ("category", "frequent")
 
 
 def _read(values: pd.Series, part: str, edges: np.ndarray) -> pd.Series | np.ndarray:
     """Take the part that is looked up of a column as `read_columns` returns it."""
-    if part == "category":
+    if _is_category(part):
         return values
     if part in CALENDAR:
         # Integers would turn to floats where a date is missing.

@@ -66,11 +66,9 @@ def fit_statistics(
     evidence : DataFrame
         A row per cross; see `TableEncoder.memorized_`.
     """
-    # Statistics shrink the values that are too rare for an id in a category of many.
-    numbers = {name: c for name, c in id_columns.items() if c.part != "category"}
     parts = [
         crossed_part(
-            columns[label], kind, numbers, weights, min_frequency=min_frequency
+            columns[label], kind, id_columns, weights, min_frequency=min_frequency
         )
         for label, kind in kinds.items()
         if kind in ("category", "number")
@@ -84,7 +82,7 @@ def fit_statistics(
         for part, codes in zip(parts, ids, strict=True)
         if part.part == "category" and has_many_values(columns[part.label])
     ]
-    evidence = []
+    evidence, taken = [], set(id_columns)
     for chosen, gain, error in find_crosses(
         ids, y, weights, rng, max_crosses=_MAX_CROSSES
     ):
@@ -95,6 +93,9 @@ def fit_statistics(
             min_frequency=min_frequency,
             n_buckets=n_buckets,
         )
+        if cross.name in taken:  # such as "a & b" of a column of that name
+            continue
+        taken.add(cross.name)
         sources.append((cross, cross.encode([ids[i] for i in chosen])))
         evidence.append((cross.name, "cross", len(cross), True, gain, error))
     folds = rng.permutation(len(y)) % N_FOLDS

@@ -138,6 +138,7 @@ def weigh_exact_values(
     edges = np.unique(weighted_quantiles(known, probabilities, known_weights))
     bins = np.searchsorted(edges, values, side="right")  # NaN sorts behind all
     bins[np.isnan(values)] = len(edges) + 1
+    bins += 1  # none is the unknown id
     folds = rng.permutation(len(values)) % _N_FOLDS
     is_numeric = y.dtype.kind == "f"
     out_of_fold_loss = _loss_of_means if is_numeric else _loss_of_frequencies
@@ -160,13 +161,18 @@ def weigh_exact_values(
 def _loss_of_frequencies(
     ids: np.ndarray, y: np.ndarray, weights: np.ndarray | None, folds: np.ndarray
 ) -> np.ndarray:
-    """Log-loss a row in each fold of class frequencies by id from the other folds."""
+    """Log-loss a row in each fold of class frequencies by id from the other folds.
+
+    An id that they do not hold has the frequencies of the unknown id.
+    """
     n_ids, n_classes = int(ids.max()) + 1, int(y.max()) + 1
     cells = folds * np.int64(n_ids) + ids
     counts = count_classes(cells, y, weights, (_N_FOLDS * n_ids, n_classes))
     counts = counts.reshape(_N_FOLDS, n_ids, n_classes)
     others = counts.sum(axis=0) - counts
     prior = others.sum(axis=1, keepdims=True) + 0.5
+    unseen = others.sum(axis=2, keepdims=True) == 0
+    others = np.where(unseen, others[:, :1], others)
     prior /= prior.sum(axis=2, keepdims=True)
     totals = others.sum(axis=2, keepdims=True) + _PRIOR_ROWS
     log_frequencies = np.log((others + _PRIOR_ROWS * prior) / totals)
@@ -177,7 +183,10 @@ def _loss_of_frequencies(
 def _loss_of_means(
     ids: np.ndarray, y: np.ndarray, weights: np.ndarray | None, folds: np.ndarray
 ) -> np.ndarray:
-    """Gaussian log-loss a row in each fold of means by id from the other folds."""
+    """Gaussian log-loss a row in each fold of means by id from the other folds.
+
+    An id that they do not hold has the mean of the unknown id.
+    """
     if weights is None:
         weights = np.ones(len(y))
     y = y - np.average(y, weights=weights)
@@ -190,6 +199,9 @@ def _loss_of_means(
     other_counts, other_sums = counts.sum(axis=0) - counts, sums.sum(axis=0) - sums
     rows = np.maximum(other_counts.sum(axis=1, keepdims=True), 1e-12)
     prior = other_sums.sum(axis=1, keepdims=True) / rows
+    unseen = other_counts == 0
+    other_sums = np.where(unseen, other_sums[:, :1], other_sums)
+    other_counts = np.where(unseen, other_counts[:, :1], other_counts)
     means = (other_sums + _PRIOR_ROWS * prior) / (other_counts + _PRIOR_ROWS)
     errors = np.bincount(folds, weights * (y - means[folds, ids]) ** 2, _N_FOLDS)
     n_rows = np.maximum(counts.sum(axis=1), 1e-12)

@@ -165,10 +165,12 @@ def target_edges(
         rows = np.unique(np.concatenate([rows, [values.argmin(), values.argmax()]]))
         values, y = values[rows], y[rows]
         weights = None if weights is None else weights[rows]
+    n_rows = len(values) if weights is None else float(weights.sum())
     is_numeric = y.dtype.kind == "f"
     make = DecisionTreeRegressor if is_numeric else DecisionTreeClassifier
     if is_numeric:
-        y = (y - y.mean()) / (y.std() or 1.0)
+        y = y - np.average(y, weights=weights)
+        y = y / (np.sqrt(np.average(y**2, weights=weights)) or 1.0)
         # Half the share of variance that is explained is the gain in nats.
         min_gain = 2 * (_MIN_NATS + _NATS_A_CLASS)
     else:  # the entropy is in bits
@@ -176,8 +178,8 @@ def target_edges(
     tree = make(
         criterion="squared_error" if is_numeric else "entropy",
         max_leaf_nodes=max(n_bins, 2),
-        min_weight_fraction_leaf=min(_MIN_ROWS / len(values), _MIN_SHARE),
-        min_impurity_decrease=min_gain / len(values),
+        min_weight_fraction_leaf=min(_MIN_ROWS / n_rows, _MIN_SHARE),
+        min_impurity_decrease=min_gain / n_rows,
         random_state=0,
     )
     tree.fit(values[:, None], y, sample_weight=weights)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sklearn_memgen.tables.crosses import Cross
 from sklearn_memgen.tables.ids import IdColumn
+from sklearn_memgen.tables.vocabulary import UNKNOWN
 
 __all__ = ["N_FOLDS", "TargetStatistic", "cross_fit"]
 
@@ -75,7 +76,8 @@ class TargetStatistic:
     after Micci-Barreca (2001), "A preprocessing scheme for high-cardinality categorical
     attributes". A training row gets the statistics of the rows of the other four
     folds, as in `sklearn.preprocessing.TargetEncoder` (which takes no weights and
-    returns no counts): a net would trust a statistic that its own label is in.
+    returns no counts), or those of unknown values if none of these has its value: a net
+    would trust a statistic that its own label is in.
     """
 
     source: IdColumn | Cross
@@ -100,7 +102,8 @@ class TargetStatistic:
         ids : ndarray of shape (n_rows,), int
             Its ids in the training rows.
         y : ndarray of shape (n_rows,), int or float
-            Class indices, or a numeric target if of floats.
+            Class indices, -1 for a class that was not there when the encoder was
+            fitted; or a numeric target if of floats.
         weights : ndarray of shape (n_rows,) or None
             Weights of the rows.
         folds : ndarray of shape (n_rows,), int
@@ -122,15 +125,24 @@ class TargetStatistic:
             scale = np.sqrt(np.average((y - mean) ** 2, weights=weights)) or 1.0
             target, prior = ((y - mean) / scale)[:, None], np.zeros(1)
         else:
-            target = np.eye(n_classes)[y]
+            target = (y[:, None] == np.arange(n_classes)).astype(np.float64)
             prior = weights @ target + 0.5  # so that none is zero
             prior /= prior.sum()
         n_ids = len(source)
         counts = np.bincount(ids, weights, n_ids)
-        sums = [np.bincount(ids, weights * column, n_ids) for column in target.T]
-        table = _describe(np.stack(sums, axis=1), counts, prior, is_numeric=is_numeric)
-        parts = cross_fit(ids, target, weights, folds, N_FOLDS)
-        return cls(source, table), _describe(*parts, prior, is_numeric=is_numeric)
+        sums = np.stack(
+            [np.bincount(ids, weights * column, n_ids) for column in target.T], axis=1
+        )
+        table = _describe(sums, counts, prior, is_numeric=is_numeric)
+        sums, counts = cross_fit(ids, target, weights, folds, N_FOLDS)
+        # Of other folds alone a value that only this one holds would be unknown.
+        alone = counts == 0
+        if alone.any():
+            unknown = weights * (ids == UNKNOWN)
+            rest = cross_fit(np.zeros_like(ids), target, unknown, folds, N_FOLDS)
+            sums[alone], counts[alone] = rest[0][alone], rest[1][alone]
+        cross_fitted = _describe(sums, counts, prior, is_numeric=is_numeric)
+        return cls(source, table), cross_fitted
 
     @property
     def name(self) -> str:

@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_memgen.tables.memorize import choose_memorized, weigh_exact_values
 from sklearn_memgen.tables.vocabulary import Vocabulary
 
 
 def choose(columns, memorize="auto", y=None, weights=None, seed=0, **params):
-    params = {"n_bins": 48, "min_frequency": 2} | params
+    params = {"min_frequency": 2} | params
     series = {name: pd.Series(values, name=name) for name, values in columns.items()}
     rng = np.random.RandomState(seed)
     return choose_memorized(series, memorize, y, weights, rng=rng, **params)
@@ -57,13 +58,11 @@ def test_no_memory_where_there_is_nothing_exact_to_learn(draw, seed):
 
 
 def test_few_values_are_left_to_their_bins():
-    """Each has a bin edge of its own already, so nothing is tested."""
-    values = np.tile(np.arange(40.0), 50)
-    chosen, evidence = choose({"amount": values}, y=values.astype(int) % 2)
-    assert not chosen and evidence["gain"].isna().all()
-    values, y = spikes()
-    chosen, _ = choose({"amount": values}, y=y, n_bins=400)
-    assert not chosen
+    """A bin tells each of them apart, so nothing is tested."""
+    for n_values, tested in [(48, False), (49, True)]:
+        values = np.tile(np.arange(float(n_values)), 50)
+        chosen, evidence = choose({"amount": values}, y=values.astype(int) % 2)
+        assert not chosen and evidence["gain"].notna().tolist() == [tested]
 
 
 def test_none_exact_and_named():
@@ -112,6 +111,31 @@ def test_weights_make_no_evidence():
     values, y = nearly_unique()
     chosen, evidence = choose({"a": values}, y=y, weights=np.full(len(y), 20.0))
     assert not chosen and evidence["gain"].iloc[0] < 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_that_tell_the_class_make_no_evidence(seed):
+    """Unique values of heavy rows have ids: known or unknown tells the class."""
+    rng = np.random.default_rng(seed)
+    values, y = rng.normal(size=6000), (rng.random(6000) < 0.1).astype(int)
+    weights = compute_sample_weight("balanced", y)
+    chosen, evidence = choose({"a": values}, y=y, weights=weights, seed=seed)
+    assert evidence["n_values"].tolist() == [y.sum()]  # the leak is there,
+    assert not chosen and evidence["gain"].iloc[0] < 0  # and is seen through
+    chosen, evidence = choose({"a": values}, y=10.0 * y, weights=weights, seed=seed)
+    assert not chosen and evidence["gain"].iloc[0] < 0
+
+
+def test_values_the_other_folds_do_not_hold_are_judged_as_unknown():
+    """With one heavy row of class 1 a value, among unknown ones of class 0."""
+    ids = np.r_[np.zeros(500, dtype=int), np.arange(1, 101)]
+    y = (ids > 0).astype(int)
+    weights = np.where(y == 1, 5.0, 1.0)
+    evidence = weigh_exact_values(
+        ids.astype(float), ids, y, weights, np.random.RandomState(0)
+    )
+    # Half the weight is of class 1, to which unknown rows give less than 4.5 in 404.
+    assert evidence["loss_exact"] > 0.5 * -np.log(4.5 / 404)
 
 
 def test_weights_scale_the_evidence():

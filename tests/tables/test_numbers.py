@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklearn_memgen.tables.numbers import SmoothNumber, limit_bins, weighted_quantiles
+from sklearn_memgen.tables.numbers import (
+    SmoothNumber,
+    limit_bins,
+    target_edges,
+    weighted_quantiles,
+)
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)
 COLUMNS = st.lists(FLOATS | st.sampled_from([0.0, 1.0, 2.0, 3.0]), min_size=1)
@@ -150,3 +155,106 @@ def test_limit_bins(sizes, n_bins):
             )
     if sum(before) <= n_bins:
         assert after == before
+
+
+# Bins by target
+
+
+def edges(values, y, weights=None, n_bins=48):
+    number = SmoothNumber.fit(np.asarray(values, float), weights, n_bins=n_bins, y=y)
+    return number.bin_edges * number.scale + number.center
+
+
+@pytest.mark.parametrize("numeric", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_edge_lies_where_the_target_changes(seed, numeric):
+    """Between the values beside the step, and hardly anywhere else."""
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(0, 100, 5000)
+    y = (values > 37) ^ (rng.random(5000) < 0.1)
+    found = edges(values, y.astype(float if numeric else int))
+    assert abs(found - 37).min() < 0.5
+    assert len(found) <= 4
+    np.testing.assert_allclose(found[[0, -1]], [values.min(), values.max()], atol=1e-3)
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 7])
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_has_one_bin_or_two(seed, n_classes):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, 5000) if n_classes else rng.normal(size=5000)
+    assert len(edges(rng.normal(size=5000), y)) <= 3
+
+
+def test_a_smooth_target_has_many_bins_but_no_more_than_allowed():
+    values = np.random.default_rng(0).uniform(0, 6, 20_000)
+    assert 15 < len(edges(values, np.sin(values), n_bins=256)) <= 51
+    assert len(edges(values, np.sin(values), n_bins=8)) == 9
+    assert len(edges(values, np.sin(values), n_bins=1)) <= 3
+    assert len(edges(values, np.sin(values), n_bins=0)) == 0
+
+
+@pytest.mark.parametrize("numeric", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_bins_by_target_count_weights_as_rows(seed, numeric):
+    """Rows a bin, and what an edge must gain, are counted by weight."""
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(0, 6, 1000)
+    y = np.sin(values) + rng.normal(0, 0.3, 1000)
+    y = y if numeric else (y > 0).astype(int)
+    weights = rng.integers(1, 4, 1000)
+    weighted = target_edges(values, y, weights.astype(float), n_bins=20)
+    repeated = target_edges(values.repeat(weights), y.repeat(weights), None, n_bins=20)
+    np.testing.assert_allclose(np.sort(weighted), np.sort(repeated), rtol=1e-5)
+    plain = target_edges(values, y, None, n_bins=20)
+    assert len(weighted) >= len(plain) > 3
+
+
+def test_light_rows_draw_no_edges():
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 100, 5000)
+    y = rng.integers(0, 2, 5000)
+    step = rng.random(5000) < 0.5
+    y[step] = values[step] > 37
+    assert abs(edges(values, y) - 37).min() < 1
+    weights = np.where(step, 1e-3, 2.0)
+    found = edges(values, y, weights)
+    assert len(found) <= 4 and abs(found - 37).min() > 1
+
+
+def test_missing_values_have_no_part_in_the_bins():
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 100, 5000)
+    y = (values > 37).astype(int)
+    holes = np.where(np.arange(5000) % 3, values, np.nan)
+    y = np.where(np.isnan(holes), 1, y)
+    number = SmoothNumber.fit(holes, None, n_bins=48, y=y)
+    assert number.has_missing
+    known = ~np.isnan(holes)
+    other = SmoothNumber.fit(values[known], None, n_bins=48, y=y[known])
+    np.testing.assert_array_equal(number.bin_edges, other.bin_edges)
+    assert len(number.bin_edges) == 3
+
+
+@pytest.mark.parametrize("y", [np.zeros(300, int), np.full(300, 5.0)])
+def test_a_constant_target_has_one_bin(y):
+    assert len(edges(np.arange(300.0), y)) == 2
+
+
+def test_long_columns_are_binned_by_some_of_their_rows(monkeypatch):
+    """The outermost edges are those of all rows."""
+    monkeypatch.setattr("sklearn_memgen.tables.numbers._MAX_TREE_ROWS", 1000)
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 100, 5000)
+    y, weights = (values > 37).astype(int), rng.uniform(1, 2, 5000)
+    for given_weights in (None, weights):
+        found = edges(values, y, given_weights)
+        assert len(found) == 3 and abs(found[1] - 37) < 0.5
+        np.testing.assert_allclose(
+            found[[0, 2]], [values.min(), values.max()], atol=1e-3
+        )
+
+
+@pytest.mark.parametrize("values", [[5, 5, 5], [5], [np.nan, 5], [np.nan, np.nan]])
+def test_no_spread_no_bins_by_target(values):
+    assert len(edges(values, np.arange(len(values)) % 2)) == 0

@@ -1,0 +1,83 @@
+"""How a trained net computes the logits of many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_memgen.training.batches import ResidentBatches, ResidentDataset, Rows
+from sklearn_memgen.training.devices import at_most_threads, in_bfloat16
+
+__all__ = ["PredictsBatches"]
+
+#: Fewest and most rows of a batch in prediction.
+_MIN_PREDICTED, _MAX_PREDICTED = 16, 2**12
+#: Up to so many rows a small module predicts in one thread.
+_FEW_ROWS = 1000
+
+
+def _call(module: Any, inputs: Any) -> Tensor:
+    return module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
+
+
+class PredictsBatches:
+    """The part of `ResidentNet` that computes logits."""
+
+    module_: Any
+    device: Any
+    precision: str
+    _set_training: Any
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Return the logits of a batch's inputs."""
+        if not in_bfloat16(self.precision, self.device):
+            return _call(self.module_, x)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            return _call(self.module_, x)
+
+    def logits(self, X: Rows) -> Tensor:
+        """Compute the logits of many rows.
+
+        Parameters
+        ----------
+        X : Rows of length n_rows
+            The inputs, on any device.
+
+        Returns
+        -------
+        logits : Tensor of shape (n_rows, n_outputs)
+            On the host. A row's logits do not depend on the rows beside it: a batch of
+            few rows is filled up, since other routines multiply small matrices, which
+            round otherwise.
+        """
+        n_rows = len(X)
+        if n_rows < _MIN_PREDICTED:
+            X = X[torch.arange(_MIN_PREDICTED).clamp(max=n_rows - 1)]
+        self._set_training(False)
+        # A module that says how to be fast is small: few rows gain nothing from
+        # threads, and on a busy machine wait for them a hundred times as long.
+        few = n_rows <= _FEW_ROWS and hasattr(self.module_, "fast_forward")
+        with torch.inference_mode(), at_most_threads(1 if few else None):
+            logits = [self._predict(i).float().cpu() for i in self._in_batches(X)]
+        return torch.cat(logits)[:n_rows]
+
+    def _in_batches(self, X: Rows) -> Iterator[Any]:
+        """Yield the inputs of batches of even size, so that the last is not small."""
+        n_batches = -(-len(X) // _MAX_PREDICTED)
+        if n_batches == 1:
+            yield X.to(self.device).inputs()
+            return
+        size = -(-len(X) // n_batches)
+        data = ResidentDataset(X)
+        for inputs, _ in ResidentBatches(data, batch_size=size, device=self.device):
+            yield inputs
+
+    def _predict(self, inputs: Any) -> Tensor:
+        """Return the logits of a batch, by `fast_forward` if the module has it."""
+        on_cpu = torch.device(self.device).type == "cpu"
+        if on_cpu and not in_bfloat16(self.precision, self.device):
+            return _call(getattr(self.module_, "fast_forward", self.module_), inputs)
+        return self.infer(inputs)
