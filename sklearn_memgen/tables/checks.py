@@ -15,9 +15,17 @@ __all__ = ["find_classes", "read_target", "refuse_columns", "weighted_rows"]
 
 
 def find_classes(y: Any, target_type: str) -> pd.Index:
-    """Return the distinct labels; none for a continuous target."""
-    y = column_or_1d(y)
-    return pd.Index(pd.unique(y)) if target_type == "classes" else pd.Index([])
+    """Return the distinct labels, sorted if they can be; none of a continuous target.
+
+    Sorted, so that statistics are those of the class that comes last, as logits are.
+    """
+    if target_type != "classes":
+        return pd.Index([])
+    classes = pd.Index(pd.unique(column_or_1d(y)))
+    try:
+        return classes.sort_values()
+    except TypeError:  # labels of several types
+        return classes
 
 
 def read_target(y: Any, table: Any, classes: pd.Index) -> np.ndarray:

@@ -110,6 +110,7 @@ def find_crosses(
         gains = {i: screen.gain(target, screen.inputs[i])[0] for i in columns}
         columns = sorted(sorted(columns, key=gains.__getitem__)[-_MAX_COLUMNS:])
     chosen: list[tuple[tuple[int, ...], float, float]] = []
+    parents: dict[tuple[int, ...], np.ndarray]
     parents = {(column,): single[column] for column in columns}
     for _ in ("pairs", "triples"):
         crossed: dict[tuple[int, ...], np.ndarray] = {}
