@@ -12,7 +12,7 @@ import pandas as pd
 __all__ = ["Explanation", "ExplanationDisplay"]
 
 #: Terms in print, and the longest words of a picture.
-_N_PRINTED, _MAX_WORD = 10, 38
+_N_PRINTED, _MAX_WORD = 10, 42
 #: Okabe and Ito's colors, which color-blind readers can tell apart.
 _COLORS = {
     "wide id": "#E69F00",
@@ -118,7 +118,8 @@ class Explanation:
         if len(rows) == 1:
             line = rows.iloc[0]
             lines = [
-                f"1 row: {self.unit} {line['logit']:.4g}, {_say(line)}",
+                f"1 row: {_say(line)}",
+                f"{self.unit}: {line['logit']:.4g}",
                 f"bias: {line['bias']:.4g}",
                 f"memorized share: {line['memorized_share']:.0%}",
             ]
@@ -169,7 +170,8 @@ class ExplanationDisplay:
         The row of which the terms are drawn, by its position. None draws the mean
         absolute contribution of each column over all rows.
     max_terms : int, default=10
-        How many terms have a bar of their own; the rest share one.
+        How many terms have a bar of their own. The others of a row share one, other
+        columns are left out.
 
     Attributes
     ----------
@@ -272,7 +274,10 @@ class ExplanationDisplay:
                 fontsize=8,
                 color=_SOFT,
             )
-        if bars.empty:
+        if len(bars):
+            ax.axvline(0, color=_INK, lw=0.8)
+        else:
+            ax.set_xticks([])
             ax.text(
                 0.5,
                 0.5,
@@ -289,7 +294,6 @@ class ExplanationDisplay:
         if high > low:
             room = 0.13 * (high - low)
             ax.set_xlim(low - (room if low < 0 else 0), high + (room if high else 0))
-        ax.axvline(0, color=_INK, lw=0.8)
         ax.tick_params(axis="y", length=0)
         ax.spines[["top", "right", "left"]].set_visible(False)
         xlabel = f"contribution to the {self.explanation.unit}"
@@ -328,9 +332,9 @@ class ExplanationDisplay:
         bars = pd.DataFrame({"word": words, "part": parts, "size": sizes})
         rest = bars[self.max_terms :]
         bars = bars[: self.max_terms]
-        if len(rest):
+        if len(rest) and self.row is not None:  # means are not for adding up
             bars.loc[len(bars)] = [
-                f"{len(rest):,} other terms",
+                f"{len(rest):,} other term{'s' if len(rest) > 1 else ''}",
                 "other terms",
                 rest["size"].sum(),
             ]
@@ -343,8 +347,8 @@ class ExplanationDisplay:
             return f"{len(rows):,} rows, memorized share {share:.0%} on average"
         line = rows.iloc[self.row]
         return (
-            f"row {rows.index[self.row]}: {_say(line)}\nsum {line['logit']:.3g}, of "
-            f"which bias {line['bias']:.3g}; memorized share "
+            f"row {rows.index[self.row]}: {_say(line)}\nsum {line['logit']:.4g}, of "
+            f"which bias {line['bias']:.4g}; memorized share "
             f"{line['memorized_share']:.0%}"
         )
 

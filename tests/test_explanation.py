@@ -273,8 +273,8 @@ def test_it_prints_itself_and_can_be_pickled(mixed_table):
     assert "memorized share: mean" in repr(explanation)
     assert "deep part" in repr(explanation)
     alone = repr(model.explain(X[:1]))
-    assert alone.startswith("1 row: log-odds of 'yes'")
-    assert "probability of 'yes'" in alone
+    assert alone.startswith("1 row: probability of 'yes'")
+    assert "log-odds of 'yes': " in alone
 
 
 def test_columns_are_averaged_over_all_rows():
