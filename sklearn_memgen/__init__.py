@@ -1,11 +1,13 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
 __all__ = [
+    "ExplanationDisplay",
     "NetClassifier",
     "WideDeepClassifier",
     "WideDeepRegressor",

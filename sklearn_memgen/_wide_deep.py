@@ -15,9 +15,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.optim import Optimizer
 
-from sklearn_memgen._inputs import Examples
+from sklearn_memgen._contributions import Explained, find_contributions
+from sklearn_memgen._inputs import Examples, read_inputs
 from sklearn_memgen._net_estimator import NetEstimator
 from sklearn_memgen._sklearn import Interval, StrOptions
+from sklearn_memgen.explanation import Explanation
 from sklearn_memgen.nets import WideDeep, inherit_weights
 from sklearn_memgen.tables import TableEncoder
 from sklearn_memgen.training import (
@@ -255,6 +257,25 @@ class WideDeepEstimator(NetEstimator):
         # A multiplication and an addition for each weight and row, once forwards and
         # twice backwards.
         return max(6 * weights * net.batch_size // _OPERATIONS_A_THREAD, 1)
+
+    def _explain(
+        self,
+        X: Any,
+        choose: Callable[[np.ndarray], Explained],
+        describe: Callable[[np.ndarray], pd.DataFrame],
+        unit: str,
+    ) -> Explanation:
+        """Take the predictions apart; `choose` and `describe` get the net's outputs."""
+        check_is_fitted(self)
+        data = read_inputs(self, X, self.encoder_, reset=False)
+        self._follow_device()
+        outputs, sums, terms = find_contributions(
+            self.net_, self.encoder_, data, self._pool, choose
+        )
+        rows = pd.concat([describe(outputs), sums], axis=1)
+        if isinstance(X, pd.DataFrame):
+            rows.index = X.index
+        return Explanation(terms, unit, rows)
 
     @property
     def memorized_(self) -> pd.DataFrame:

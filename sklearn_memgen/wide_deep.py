@@ -6,12 +6,17 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch.optim import Optimizer
 
+from sklearn_memgen._contributions import Explained
 from sklearn_memgen._wide_deep import WideDeepEstimator
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.explanation import Explanation, quote
+from sklearn_memgen.training import probabilities
 
 __all__ = ["WideDeepClassifier"]
 
@@ -259,3 +264,94 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             random_state=random_state,
             verbose=verbose,
         )
+
+    def explain(self, X: Any, target: Any = None) -> Explanation:
+        r"""Take predictions apart: what was memorized, word by word, and what was not.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+            The rows.
+        target : class label, default=None
+            The class whose logit is explained. By default the second of two classes, so
+            that contributions add up to `decision_function`; of more classes the one
+            that is predicted, row by row.
+
+        Returns
+        -------
+        explanation : Explanation
+            The terms, in words. It prints itself; `to_frame` has a row for each row,
+            `terms` all that spoke.
+
+        Raises
+        ------
+        ValueError
+            If `target` is no class.
+
+        Notes
+        -----
+        Of two classes the log-odds of `target` are explained; of more its logit minus
+        the mean of all logits, since a softmax sees only differences. The terms are
+
+        - wide ids, crosses and words of texts: their weights, as in `wide_weights_`;
+        - wide numbers: slope times the squashed number, or the weight of its missing;
+        - the target statistics, together the logit minus what it would be if all of
+          them were 0, as those of the whole table are; each has its integrated
+          gradient [1]_, brought to this sum;
+        - the deep part: all else. With several members it is the logit of their mean
+          probability, without statistics, minus the wide terms.
+
+        Bias and terms add up to the logit. The memorized share is the share of ids,
+        crosses, words and statistics, which are tied to exact values, in the sum of the
+        absolute terms; 0 if there is none. The deep part, of which embeddings of the
+        same values are inputs, counts as smooth.
+
+        References
+        ----------
+        .. [1] Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks",
+           2017, https://arxiv.org/abs/1703.01365
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from sklearn_memgen import WideDeepClassifier
+        >>> X = pd.DataFrame({"city": ["Rome", "Oslo"] * 300})
+        >>> model = WideDeepClassifier(hidden_layer_sizes=(), random_state=0)
+        >>> model = model.fit(X, np.where(X["city"] == "Rome", "yes", "no"))
+        >>> explanation = model.explain(X[:2])
+        >>> explanation.terms[["row", "feature", "part"]]
+           row    feature     part
+        0    0  city=Rome  wide id
+        1    1  city=Oslo  wide id
+        >>> explanation.to_frame()["memorized_share"].tolist()
+        [1.0, 1.0]
+        """
+        check_is_fitted(self)
+        labels = pd.Index(self.classes_)
+        binary = len(labels) == 2
+        if target is not None and target not in labels:
+            raise ValueError(f"target={target!r} is no class; there are {list(labels)}")
+        if target is None and binary:
+            target = labels[1]
+
+        def codes(logits: np.ndarray) -> np.ndarray:
+            if target is None:
+                return logits.argmax(axis=1)
+            return np.full(len(logits), labels.get_loc(target))
+
+        def choose(logits: np.ndarray) -> Explained:
+            if not binary:
+                return Explained(codes(logits), centered=True)
+            sign = 1.0 if target == labels[1] else -1.0
+            return Explained(np.zeros(len(logits), dtype=np.int64), factor=sign)
+
+        def describe(logits: np.ndarray) -> pd.DataFrame:
+            chosen = codes(logits)
+            shares = probabilities(torch.from_numpy(logits)).numpy()
+            chances = shares[np.arange(len(shares)), chosen]
+            return pd.DataFrame({"target": labels[chosen], "probability": chances})
+
+        of_class = "the explained class" if target is None else quote(target)
+        unit = f"{'log-odds' if binary else 'centered logit'} of {of_class}"
+        return self._explain(X, choose, describe, unit)

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch.optim import Optimizer
 
+from sklearn_memgen._contributions import Explained
 from sklearn_memgen._net_regressor import NetRegressor
 from sklearn_memgen._wide_deep import WideDeepEstimator
+from sklearn_memgen.explanation import Explanation
 from sklearn_memgen.tables import TableEncoder
 
 __all__ = ["WideDeepRegressor"]
@@ -326,6 +329,41 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
 
     def _make_encoder(self) -> TableEncoder:
         return super()._make_encoder().set_params(target_type="continuous")
+
+    def explain(self, X: Any) -> Explanation:
+        """Take predictions apart: what was memorized, word by word, and what was not.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+            The rows.
+
+        Returns
+        -------
+        explanation : Explanation
+            The terms, in words. It prints itself; `to_frame` has a row for each row,
+            `terms` all that spoke.
+
+        Notes
+        -----
+        Bias and terms add up to the prediction, in the unit of the target; with
+        ``loss="poisson"`` to its logarithm, so that a term multiplies the prediction by
+        its exponential. The bias holds the center of the target. See
+        `WideDeepClassifier.explain` for the terms and the memorized share.
+        """
+        check_is_fitted(self)
+        scale = self.target_scale_
+
+        def choose(outputs: np.ndarray) -> Explained:
+            zeros = np.zeros(len(outputs), dtype=np.int64)
+            return Explained(zeros, factor=scale.scale, offset=scale.center)
+
+        def describe(outputs: np.ndarray) -> pd.DataFrame:
+            return pd.DataFrame({"prediction": scale.restore(outputs[:, 0])})
+
+        is_log = scale.loss == "poisson"
+        unit = "logarithm of the prediction" if is_log else "prediction"
+        return self._explain(X, choose, describe, unit)
 
     @property
     def wide_weights_(self) -> pd.DataFrame:

@@ -183,18 +183,41 @@ class DeepPart(nn.Module):
 
         The first layer looks its products with the bins up instead of computing them.
         """
-        n_bins = len(self.numbers.columns)
-        if n_bins < _MANY_BINS:
-            return self(numbers, ids, indices, values, offsets)
+        return self.later_layers(
+            self.first_layer(numbers, ids, indices, values, offsets)
+        )
+
+    def first_layer(
+        self,
+        numbers: Tensor,
+        ids: Tensor,
+        indices: Tensor | None = None,
+        values: Tensor | None = None,
+        offsets: Tensor | None = None,
+    ) -> Tensor:
+        """Return what the first layer does, shape (batch, n_members * n_units)."""
         first: Any = self.layers[0]
+        embedded = self._embed(ids, indices, values, offsets)
+        n_bins = len(self.numbers.columns)
+        if n_bins < _MANY_BINS or numbers.device.type != "cpu":
+            return first(torch.cat([self.numbers(numbers), *embedded], dim=1))
         begin = self.numbers.n_unbinned
         end = begin + n_bins
         # Of the weight (n_units, n_unbinned + n_bins + n_embedded) all but the bins'.
         rest = torch.cat([first.weight[:, :begin], first.weight[:, end:]], dim=1)
-        embedded = self._embed(ids, indices, values, offsets)
         features = torch.cat([self.numbers(numbers, bins=False), *embedded], dim=1)
         hidden = F.linear(features, rest, first.bias)
         hidden += self._bin_table(first.weight, begin, end)(numbers)
+        return hidden
+
+    @property
+    def number_weights(self) -> Tensor:
+        """The first layer's weights of flags and squashed numbers, before the bins."""
+        first: Any = self.layers[0]
+        return first.weight[:, : self.numbers.n_unbinned]
+
+    def later_layers(self, hidden: Tensor) -> Tensor:
+        """Return the logits from what the first layer returned."""
         for layer in itertools.islice(self.layers, 1, None):
             hidden = layer(hidden)
         return hidden

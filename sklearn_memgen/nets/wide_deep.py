@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sklearn_memgen.nets.deep import SPARSE_FROM, DeepPart, NumberInput
 
-__all__ = ["WideDeep", "WidePart"]
+__all__ = ["WideDeep", "WidePart", "add_logits"]
 
 #: The same for the weights of ids. FTRL takes a dense step on 2**16 weights in 1.3 to
 #: 1.6 times the time of a sparse one, on 2**14 in 0.9. Text touches many more weights.
@@ -205,14 +205,16 @@ class WideDeep(nn.Module):
             ids = torch.where(masked, self.unknown_ids, ids)
         inputs = (numbers, ids, indices, values, offsets)
         deep = None if self.deep is None else self.deep(*inputs)
-        return _add(deep, None if self.wide is None else self.wide(*inputs))
+        return add_logits(deep, None if self.wide is None else self.wide(*inputs))
 
     def fast_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """Return what `forward` does, but for rounding, for prediction on a CPU."""
         if self.deep is None:
             return self(*inputs, **named)
         deep = self.deep.fast_forward(*inputs, **named)
-        return _add(deep, None if self.wide is None else self.wide(*inputs, **named))
+        return add_logits(
+            deep, None if self.wide is None else self.wide(*inputs, **named)
+        )
 
     def id_tables(self) -> list[str]:
         """Name the parameters that have a row for each id, of all or the first columns.
@@ -241,7 +243,7 @@ class WideDeep(nn.Module):
         }
 
 
-def _add(deep: Tensor | None, wide: Tensor | None) -> Tensor:
+def add_logits(deep: Tensor | None, wide: Tensor | None) -> Tensor:
     """Add the wide part's logits to those of the deep part, or of each member."""
     if deep is None:
         return cast(Tensor, wide)  # there is one of them at least

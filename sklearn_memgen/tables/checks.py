@@ -15,14 +15,17 @@ __all__ = ["find_classes", "read_target", "refuse_columns", "weighted_rows"]
 
 
 def find_classes(y: Any, target_type: str) -> pd.Index:
-    """Return the distinct labels, sorted; none for a continuous target."""
+    """Return the distinct labels, sorted if they can be; none of a continuous target.
+
+    Sorted, so that statistics are those of the class that comes last, as logits are.
+    """
     if target_type != "classes":
         return pd.Index([])
-    labels = pd.Index(pd.unique(column_or_1d(y)))
+    classes = pd.Index(pd.unique(column_or_1d(y)))
     try:
-        return labels.sort_values()
-    except TypeError:  # of several types
-        return labels
+        return classes.sort_values()
+    except TypeError:  # labels of several types
+        return classes
 
 
 def read_target(y: Any, table: Any, classes: pd.Index) -> np.ndarray:

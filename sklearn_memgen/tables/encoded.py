@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.numbers import SmoothNumber
 from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
 from sklearn_memgen.tables.statistics import TargetStatistic
+from sklearn_memgen.tables.tensors import TableTensors
 
 __all__ = ["EncodedColumns"]
 
@@ -75,6 +77,27 @@ class EncodedColumns:
         check_is_fitted(self)
         words = [word for column in self._with_ids() for word in column.words()]
         return np.array(words + self._sparse.words(), dtype=object)
+
+    def columns_of_words(self) -> np.ndarray:
+        """Return the name of the encoded column that each of `words` belongs to.
+
+        Returns
+        -------
+        names : ndarray of shape (n_ids + n_sparse_features,), object
+            As in `get_feature_names_out`.
+        """
+        check_is_fitted(self)
+        names = [*self.id_columns_, *self.crosses_]
+        ids = np.array(names, dtype=object).repeat(np.diff(self.id_offsets_))
+        return np.concatenate([ids, self._sparse.columns_of_words()])
+
+    def without_statistics(self, table: TableTensors) -> TableTensors:
+        """Return an encoded table with statistics of 0: those of the whole table."""
+        if not self.n_statistics_:
+            return table
+        numbers = table.numbers.clone()
+        numbers[:, -self.n_statistics_ :] = 0
+        return replace(table, numbers=numbers)
 
     def inverse(self, ids: Any) -> np.ndarray:
         """Look up the words of ids.

@@ -340,6 +340,24 @@ class TableEncoder(  # type: ignore[call-arg]
         csr = self._sparse.transform(table)
         return TableTensors(torch.from_numpy(numbers), torch.from_numpy(ids), csr)
 
+    def statistic_ids(self, X: Any) -> dict[str, np.ndarray]:
+        """Look up whose target statistics each row has.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+            A table of the columns seen in `fit`.
+
+        Returns
+        -------
+        ids : dict of str to ndarray of shape (n_rows,)
+            By name, as in ``statistics_``; positions in the words of its source.
+        """
+        if not self.statistics_:
+            return {}
+        codes = IdReader(read_columns(self._checked(X), self._kinds))
+        return {name: codes.read(s.source) for name, s in self.statistics_.items()}
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

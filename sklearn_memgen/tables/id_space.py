@@ -67,9 +67,9 @@ def fit_ids(
         parts += [(label, part) for part in CALENDAR]
     for label, part in parts:
         least = min_frequency
-        if part == "category" and many_min_frequency is not None:
-            if has_many_values(columns[label]):
-                part, least = "frequent", many_min_frequency
+        can_be_rare = part == "category" and has_many_values(columns[label])
+        if can_be_rare and many_min_frequency is not None:
+            part, least = "frequent", many_min_frequency
         column = IdColumn.fit(columns[label], part, weights, min_frequency=least)
         _keep(id_columns, column)
     kept: dict[str, Cross] = {}

@@ -37,8 +37,8 @@ class IdColumn:
         The column of the table.
     part : {"category", "frequent", "exact", "decile", "month", "day", "weekday", \
             "hour"}
-        What of it is looked up: the category, or only frequent ones, the exact number, the number's decile
-        (a part of crosses only) or a part of the date.
+        What of it is looked up: the category, the category if it is frequent, the exact
+        number, the number's decile (a part of crosses only) or a part of the date.
     vocabulary : Vocabulary
         The values that have ids.
     edges : ndarray of shape (n_edges,)

@@ -60,6 +60,10 @@ class SparseColumns:
         """Return a readable word for each column."""
         return [f"x{j}" for j in range(self.n_features)]
 
+    def columns_of_words(self) -> np.ndarray:
+        """Return the names of the columns, of which each has one word."""
+        return np.array(self.names(), dtype=object)
+
     def transform(self, matrix: Any) -> CSRParts:
         """Scale a sparse matrix, or a frame of the same columns."""
         if not sparse.issparse(matrix):
@@ -109,6 +113,11 @@ class TextColumns:
     def words(self) -> list[str]:
         """Return a readable word for each bucket."""
         return [word for hasher in self.hashers for word in hasher.words()]
+
+    def columns_of_words(self) -> np.ndarray:
+        """Return the name of each bucket's column, shape (n_buckets,), object."""
+        names = np.array(self.names(), dtype=object)
+        return names.repeat([hasher.n_buckets for hasher in self.hashers])
 
     def transform(self, table: pd.DataFrame) -> CSRParts | None:
         """Hash the columns; None if there are none."""
