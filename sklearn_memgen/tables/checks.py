@@ -31,7 +31,8 @@ def find_classes(y: Any, target_type: str) -> pd.Index:
 def read_target(y: Any, table: Any, classes: pd.Index) -> np.ndarray:
     """Return indices of classes, or float64 if there are none, shape (n_rows,).
 
-    A label that is none of the classes has the index -1.
+    Numbers are in units of the largest. A label that is none of the classes has the
+    index -1.
     """
     check_consistent_length(table, y)
     y = column_or_1d(y)
@@ -39,7 +40,8 @@ def read_target(y: Any, table: Any, classes: pd.Index) -> np.ndarray:
         return classes.get_indexer(y)
     y = y.astype(np.float64)
     assert_all_finite(y, input_name="y")
-    return y
+    # The unit does not matter, and so squares neither overflow nor vanish.
+    return y / (np.abs(y).max(initial=0) or 1.0)
 
 
 def weighted_rows(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
-from sklearn_memgen.training.losses import RegressionLoss
+from sklearn_memgen.training.losses import RegressionLoss, pool_outputs
 from sklearn_memgen.training.net import ResidentNet
 
 __all__ = ["ResidentRegressionNet"]
@@ -58,4 +59,6 @@ class ResidentRegressionNet(ResidentNet):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the outputs, shape (n_rows,); the target's scale is not known here."""
-        return self.predict_proba(X).reshape(-1)
+        outputs = torch.from_numpy(self.predict_proba(X))
+        loss = getattr(self.criterion_, "loss", "squared_error")
+        return pool_outputs(outputs, loss).flatten().numpy()
