@@ -10,6 +10,7 @@ import pandas as pd
 
 from sklearn_memgen.tables.crosses import Cross, fit_cross
 from sklearn_memgen.tables.ids import CALENDAR, IdColumn, has_many_values
+from sklearn_memgen.tables.whole_rows import WholeRow
 
 __all__ = ["IdReader", "extend_ids", "fit_ids"]
 
@@ -162,8 +163,10 @@ class IdReader:
         self.columns = columns
         self._known: dict[str, np.ndarray] = {}
 
-    def read(self, column: IdColumn | Cross) -> np.ndarray:
-        """Return the ids of a column or cross, shape (n_rows,), counted from 0."""
+    def read(self, column: IdColumn | Cross | WholeRow) -> np.ndarray:
+        """Return ids, shape (n_rows,), counted from 0 in each column or cross."""
+        if isinstance(column, WholeRow):
+            return column.encode(self.columns, self.read)
         if isinstance(column, Cross):
             return column.encode([self.read(part) for part in column.parts])
         if column.name not in self._known:

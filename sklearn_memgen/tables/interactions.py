@@ -10,14 +10,18 @@ import pandas as pd
 from sklearn_memgen.tables.crosses import Cross, crossed_part
 from sklearn_memgen.tables.id_space import IdReader
 from sklearn_memgen.tables.ids import IdColumn, has_many_values
-from sklearn_memgen.tables.screening import find_crosses
+from sklearn_memgen.tables.screening import explained, find_crosses
 from sklearn_memgen.tables.statistics import N_FOLDS, TargetStatistic
+from sklearn_memgen.tables.whole_rows import WholeRow
 
 __all__ = ["fit_statistics", "refit_statistics"]
 
 #: Most pairs, and most triples, that are looked for; and most numbers that all
 #: statistics make together.
 _MAX_CROSSES, _MAX_NUMBERS = 8, 64
+#: The share of the rows that must repeat for whole rows to be looked at, and the
+#: standard errors by which what they explain must be above zero.
+_MIN_REPEATED, _MIN_ERRORS = 0.01, 3.0
 _EVIDENCE = ["column", "kind", "n_values", "memorized", "gain", "standard_error"]
 
 
@@ -77,7 +81,7 @@ def fit_statistics(
     parts = [part for part in parts if part.part != "decile"]
     parts += [c for c in id_columns.values() if kinds[c.label] == "datetime"]
     ids = [part.encode(columns[part.label]) for part in parts]
-    sources: list[tuple[IdColumn | Cross, np.ndarray]] = [
+    sources: list[tuple[IdColumn | Cross | WholeRow, np.ndarray]] = [
         (part, codes)
         for part, codes in zip(parts, ids, strict=True)
         if part.part == "category" and has_many_values(columns[part.label])
@@ -98,6 +102,14 @@ def fit_statistics(
         taken.add(cross.name)
         sources.append((cross, cross.encode([ids[i] for i in chosen])))
         evidence.append((cross.name, "cross", len(cross), True, gain, error))
+    rows = repeated_rows(columns, kinds, parts, weights, min_frequency=min_frequency)
+    if rows is not None:
+        reader = IdReader(columns)
+        codes = reader.read(rows)
+        gain, error = explained(codes, y, weights, rng)
+        if gain > _MIN_ERRORS * error:
+            sources.insert(0, (rows, codes))
+            evidence.append((rows.name, "cross", len(rows), True, gain, error))
     folds = rng.permutation(len(y)) % N_FOLDS
     statistics, values, n_numbers = {}, [], 0
     for source, codes in sources:
@@ -117,6 +129,42 @@ def fit_statistics(
         np.concatenate([nothing, *values], axis=1),
         pd.DataFrame(kept, columns=_EVIDENCE),
     )
+
+
+def repeated_rows(
+    columns: dict[Hashable, pd.Series],
+    kinds: dict[Hashable, str],
+    parts: list[IdColumn],
+    weights: np.ndarray | None,
+    *,
+    min_frequency: float,
+) -> WholeRow | None:
+    """Return the whole rows that repeat, if at least a hundredth of all rows do.
+
+    Parameters
+    ----------
+    columns, kinds, weights, min_frequency
+        See `fit_statistics`.
+    parts : list of IdColumn
+        The columns that take part in crosses; of these the categories.
+
+    Returns
+    -------
+    rows : WholeRow or None
+        None also for a table of one column, or with columns of text.
+    """
+    if len(columns) < 2 or "text" in kinds.values():
+        return None
+    rows = WholeRow.fit(
+        columns,
+        tuple(label for label, kind in kinds.items() if kind in ("number", "datetime")),
+        tuple(part for part in parts if part.part == "category"),
+        IdReader(columns).read,
+        weights,
+        min_frequency=min_frequency,
+    )
+    counts = rows.vocabulary.counts
+    return rows if counts[2:].sum() >= _MIN_REPEATED * counts.sum() else None
 
 
 def refit_statistics(

@@ -35,6 +35,7 @@ from sklearn_memgen.tables.numbers import fit_numbers
 from sklearn_memgen.tables.sparse import SparseColumns, TextColumns
 from sklearn_memgen.tables.tensors import TableTensors
 from sklearn_memgen.tables.values import read_columns, smooth_values
+from sklearn_memgen.tables.whole_rows import WholeRow
 
 __all__ = ["LearnedColumns", "with_statistics"]
 
@@ -86,6 +87,9 @@ class LearnedColumns(EncodedColumns):
         sources = [statistic.source for statistic in self.statistics_.values()]
         found = {s.name: s for s in sources if isinstance(s, Cross)}
         single = {s.name: s for s in sources if isinstance(s, IdColumn)}
+        for rows in sources:
+            if isinstance(rows, WholeRow):
+                single |= {part.name: part for part in rows.categories}
         id_columns, crosses = extend_ids(
             self.id_columns_ | single,
             self.crosses_ | found,
@@ -97,7 +101,16 @@ class LearnedColumns(EncodedColumns):
         )
         self.id_columns_ = {name: id_columns[name] for name in self.id_columns_}
         self.crosses_ = {name: crosses[name] for name in self.crosses_}
-        extended = id_columns | crosses
+        extended: dict[str, Any] = id_columns | crosses
+        for rows in sources:
+            if isinstance(rows, WholeRow):
+                extended[rows.name] = rows.extend(
+                    columns,
+                    tuple(id_columns[part.name] for part in rows.categories),
+                    IdReader(columns).read,
+                    weights,
+                    min_frequency=self.min_frequency,
+                )
         self.statistics_ = {
             name: statistic.extend(extended[statistic.source.name])
             for name, statistic in self.statistics_.items()

@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_memgen.tables.statistics import cross_fit
 
-__all__ = ["centered_target", "find_crosses"]
+__all__ = ["centered_target", "explained", "find_crosses"]
 
 #: Rows that the screen looks at, or fewer if there are many classes; columns it crosses
 #: and classes it tells apart.
@@ -20,7 +20,7 @@ _MIN_COMBINATIONS = 100
 _PRIOR_ROWS, _N_FOLDS = 10.0, 5
 #: What a cross must explain of the target's variance out of fold: in standard errors,
 #: and as a share.
-_MIN_ERRORS, _MIN_SHARE = 3.0, 5e-4
+_MIN_ERRORS, _MIN_SHARE = 3.0, 2e-3
 #: Ridge penalty of the additive model, as a share of its inputs' mean square.
 _RIDGE = 1e-3
 
@@ -125,6 +125,33 @@ def find_crosses(
             chosen.append((key, gain, error))
             parents[key] = np.unique(crossed[key], return_inverse=True)[1]
     return chosen
+
+
+def explained(
+    codes: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    rng: np.random.RandomState,
+) -> tuple[float, float]:
+    """Return the share of the target's variance that means by code explain.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_rows,), int
+        What rows have in common, from 0.
+    y, weights, rng
+        See `find_crosses`.
+
+    Returns
+    -------
+    gain, standard_error : float
+        Out of fold, as shares of the variance.
+    """
+    weights = np.ones(len(y)) if weights is None else weights
+    target = centered_target(y, weights, _MAX_CLASSES)
+    total = float(weights @ (target**2).sum(axis=1)) or 1.0
+    screen = _Screen(target, weights, rng.permutation(len(y)) % _N_FOLDS, total)
+    return screen.gain(target, screen.means(codes, target))
 
 
 class _Screen:

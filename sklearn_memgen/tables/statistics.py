@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_memgen.tables.crosses import Cross
 from sklearn_memgen.tables.ids import IdColumn
 from sklearn_memgen.tables.vocabulary import UNKNOWN
+from sklearn_memgen.tables.whole_rows import WholeRow
 
 __all__ = ["N_FOLDS", "TargetStatistic", "cross_fit"]
 
@@ -62,7 +63,7 @@ class TargetStatistic:
 
     Parameters
     ----------
-    source : IdColumn or Cross
+    source : IdColumn, Cross or WholeRow
         The column, or the cross of columns, whose values are looked up.
     table : ndarray of shape (n_ids, n_targets + 1), float32
         For each id the statistics of its training rows, and the logarithm of their
@@ -80,13 +81,13 @@ class TargetStatistic:
     would trust a statistic that its own label is in.
     """
 
-    source: IdColumn | Cross
+    source: IdColumn | Cross | WholeRow
     table: np.ndarray = field(repr=False)
 
     @classmethod
     def fit(
         cls,
-        source: IdColumn | Cross,
+        source: IdColumn | Cross | WholeRow,
         ids: np.ndarray,
         y: np.ndarray,
         weights: np.ndarray | None,
@@ -97,7 +98,7 @@ class TargetStatistic:
 
         Parameters
         ----------
-        source : IdColumn or Cross
+        source : IdColumn, Cross or WholeRow
             The column.
         ids : ndarray of shape (n_rows,), int
             Its ids in the training rows.
@@ -153,7 +154,7 @@ class TargetStatistic:
         """Look the statistics of ids (n_rows,) up, shape (n_rows, n_targets + 1)."""
         return self.table[ids]
 
-    def extend(self, source: IdColumn | Cross) -> TargetStatistic:
+    def extend(self, source: IdColumn | Cross | WholeRow) -> TargetStatistic:
         """Return the statistics of a source that was extended; new ids have none."""
         n_new = len(source) - len(self.table)
         blank = np.zeros((n_new, self.table.shape[1]), dtype=np.float32)

@@ -18,7 +18,7 @@ __all__ = ["auto_batch_size", "auto_max_epochs", "train"]
 
 #: What "auto" aims at: steps a pass and steps in all, within these bounds.
 _STEPS_A_PASS, _BATCH_SIZES = 64, (32, 512)
-_STEPS, _EPOCHS = 3000, (12, 120)
+_STEPS, _EPOCHS = 3000, (20, 120)
 
 
 def auto_batch_size(batch_size: int | str, n_rows: int) -> int:
@@ -35,7 +35,7 @@ def auto_batch_size(batch_size: int | str, n_rows: int) -> int:
 def auto_max_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:
     """Return `max_epochs`, or for "auto" as many as give 3,000 steps.
 
-    They lie between 12 and 120.
+    They lie between 20 and 120.
     """
     if not isinstance(max_epochs, str):
         return max_epochs
