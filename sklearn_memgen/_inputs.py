@@ -127,6 +127,20 @@ class Examples(ABC):
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return replace(self, data=data, y=self.y[rows], sample_weight=weight)
 
+    def counted(self) -> Self:
+        """Drop the rows of weight zero.
+
+        Raises
+        ------
+        ValueError
+            If the weights leave too few rows.
+        """
+        if self.weight is None:
+            return self
+        examples = self.take(np.flatnonzero(self.weight))
+        examples.check_weighted()
+        return examples
+
     def split(
         self, early_stopping: bool | str, fraction: float, rng: np.random.RandomState
     ) -> tuple[Self, Self | None]:
@@ -147,10 +161,7 @@ class Examples(ABC):
         ValueError
             If the weights leave too few rows, or no row can be held out.
         """
-        examples = self
-        if self.weight is not None:
-            examples = self.take(np.flatnonzero(self.weight))
-            examples.check_weighted()
+        examples = self.counted()
         if not examples.holds_out(early_stopping):
             return examples, None
         kept, held_out = hold_out(examples.strata, fraction, rng)

@@ -145,10 +145,9 @@ class WideDeepEstimator(NetEstimator):
 
     @property
     def _is_cautious(self) -> bool:
-        """Whether to be cautious, once that is decided."""
-        if isinstance(self.caution, str):
-            return getattr(self, "cautious_", False)
-        return self.caution
+        """Whether to be cautious; once that is decided it stays so."""
+        given = not isinstance(self.caution, str) and bool(self.caution)
+        return getattr(self, "cautious_", given)
 
     def _fit(self, examples: Examples, encoder: Any, *, going_on: bool) -> None:
         if not going_on:
@@ -156,10 +155,17 @@ class WideDeepEstimator(NetEstimator):
             encoder = self._make_encoder()
         super()._fit(examples, encoder, going_on=going_on)
 
+    def _partial_fit(self, examples: Examples, encoder: Any, *, first: bool) -> None:
+        if first:  # no chunk is large enough to try both
+            self.cautious_ = not isinstance(self.caution, str) and bool(self.caution)
+            encoder = self._make_encoder()
+        super()._partial_fit(examples, encoder, first=first)
+
     def _choose_caution(self, examples: Examples, encoder: TableEncoder) -> bool:
         """Decide on rare values by the validation losses of two small nets."""
         if not isinstance(self.caution, str):
-            return self.caution
+            return bool(self.caution)
+        examples = examples.counted()
         if not examples.holds_out(self.early_stopping) or not encoder.has_many_values(
             examples.data
         ):
@@ -176,7 +182,7 @@ class WideDeepEstimator(NetEstimator):
             )
             NetEstimator._fit(pilot, examples, pilot._make_encoder(), going_on=False)
             losses.append(pilot.history_["valid_loss"].min())
-        return losses[1] < losses[0]
+        return bool(losses[1] < losses[0])
 
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
         sizes = self.hidden_layer_sizes

@@ -24,12 +24,13 @@ def untrained(monkeypatch):
     return stop_short
 
 
-PARAMS = {
+# Faster than the defaults, which are not the point.
+SMALL = {"hidden_layer_sizes": (64,), "n_members": 2, "random_state": 0}
+PARAMS = SMALL | {
     "crosses": [("city", "grade"), ("nullable", "city")],
     "max_epochs": 5,
     "early_stopping": False,
     "warm_start": True,
-    "random_state": 0,
 }
 
 
@@ -139,9 +140,8 @@ def test_new_categories_are_learned_and_old_ones_kept():
     X, test_X, y, test_y = train_test_split(X, y, random_state=0)
     levels = X["cat_0"].unique()
     early = X["cat_0"].isin(levels[: len(levels) // 2])
-    model = WideDeepClassifier(
-        crosses=[("cat_0", "cat_1")], warm_start=True, random_state=0
-    )
+    crosses = [("cat_0", "cat_1")]
+    model = WideDeepClassifier(crosses=crosses, warm_start=True, **SMALL)
     model.fit(X[early], y[early])
     known = set(model.encoder_.words())
     test_late = ~test_X["cat_0"].isin(levels[: len(levels) // 2])
@@ -233,7 +233,7 @@ def test_chunks_of_adult_come_close_to_a_fit(data_folder):
         X, y, test_size=0.2, stratify=y, random_state=0
     )
     crosses = [("education", "occupation")]
-    fitted = WideDeepClassifier(crosses=crosses, random_state=0).fit(X, y)
+    fitted = WideDeepClassifier(crosses=crosses, **SMALL).fit(X, y)
     # The first chunk has too few rows to tell which numbers to memorize.
     memorized = fitted.encoder_.memorized_.query("memorized")["column"].tolist()
     chunked = WideDeepClassifier(
@@ -241,7 +241,7 @@ def test_chunks_of_adult_come_close_to_a_fit(data_folder):
         memorize=memorized,
         learning_rate=1e-3,
         batch_size=256,
-        random_state=0,
+        **SMALL,
     )
     rng = np.random.default_rng(0)
     for _ in range(4):

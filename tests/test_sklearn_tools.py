@@ -30,7 +30,8 @@ from sklearn_memgen import WideDeepClassifier
 
 
 def make_model(**params):
-    return WideDeepClassifier(**{"max_epochs": 10, "random_state": 0} | params)
+    small = {"hidden_layer_sizes": (64,), "n_members": 2, "max_epochs": 10}
+    return WideDeepClassifier(**small | {"random_state": 0} | params)
 
 
 def test_grid_search_in_parallel(mixed_table):

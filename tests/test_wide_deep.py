@@ -17,9 +17,12 @@ from sklearn_memgen import WideDeepClassifier
 from sklearn_memgen.datasets import fetch_adult, make_memgen_classification
 from tests.conftest import make_mixed_table
 
+# Faster than the defaults, where these are not the point.
+SMALL = {"hidden_layer_sizes": (64,), "n_members": 2, "random_state": 0}
+
 
 def make_model(**params):
-    return WideDeepClassifier(**{"max_epochs": 15, "random_state": 0} | params)
+    return WideDeepClassifier(**SMALL | {"max_epochs": 15} | params)
 
 
 # Learning
@@ -45,9 +48,8 @@ def test_wide_memorizes_deep_generalizes_and_joint_does_both():
         "deep": {"wide": False},
         "joint": {},
     }.items():
-        model = WideDeepClassifier(
-            crosses=[("cat_0", "cat_1")], random_state=0, **changes
-        )
+        params = SMALL | {"crosses": [("cat_0", "cat_1")]} | changes
+        model = WideDeepClassifier(**params)
         right = model.fit(X, y).predict(test_X) == test_y
         scores[name] = right.groupby(parts).mean()
     assert scores["wide"]["exception"] > scores["deep"]["exception"] + 0.2
@@ -63,7 +65,7 @@ def test_exact_values_that_settle_the_label_are_remembered():
     y = X["amount"].isin(lucky)
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     scores = {
-        memorize: WideDeepClassifier(memorize=memorize, random_state=0)
+        memorize: WideDeepClassifier(memorize=memorize, **SMALL)
         .fit(X_train, y_train)
         .score(X_test, y_test)
         for memorize in ("none", "auto")

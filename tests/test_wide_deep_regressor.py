@@ -31,8 +31,12 @@ from tests.conftest import make_mixed_table
 LOSSES = ["squared_error", "absolute_error", "quantile", "poisson"]
 
 
+# Faster than the defaults, where these are not the point.
+SMALL = {"hidden_layer_sizes": (64,), "n_members": 2, "random_state": 0}
+
+
 def make_model(**params):
-    return WideDeepRegressor(**{"max_epochs": 15, "random_state": 0} | params)
+    return WideDeepRegressor(**SMALL | {"max_epochs": 15} | params)
 
 
 def make_table(n_rows=400, seed=0):
@@ -134,7 +138,7 @@ def test_quantiles_cover_their_share(quantile):
     """Over all held-out rows, and where the spread is small as well as large."""
     X, y = skewed()
     X, test_X, y, test_y = train_test_split(X, y, random_state=0)
-    model = WideDeepRegressor(loss="quantile", quantile=quantile, random_state=0)
+    model = WideDeepRegressor(loss="quantile", quantile=quantile, **SMALL)
     predictions = model.fit(X, y).predict(test_X)
     below = pd.Series(test_y <= predictions)
     assert abs(below.mean() - quantile) < 0.04
@@ -150,7 +154,7 @@ def test_quantiles_cover_their_share(quantile):
 def test_absolute_error_predicts_the_median_and_squared_error_the_mean():
     X, y = skewed()
     predictions = {
-        loss: WideDeepRegressor(loss=loss, random_state=0).fit(X, y).predict(X)
+        loss: WideDeepRegressor(loss=loss, **SMALL).fit(X, y).predict(X)
         for loss in ("squared_error", "absolute_error")
     }
     assert (predictions["absolute_error"] < predictions["squared_error"]).mean() > 0.9
@@ -177,7 +181,7 @@ def test_poisson_predicts_rates_above_zero():
     X = pd.DataFrame({"a": rng.normal(size=6000), "b": rng.choice(list("xyz"), 6000)})
     rate = np.exp(X["a"] - 2 + 2 * (X["b"] == "x")).to_numpy()
     y = rng.poisson(rate)
-    model = WideDeepRegressor(loss="poisson", random_state=0).fit(X[:5000], y[:5000])
+    model = WideDeepRegressor(loss="poisson", **SMALL).fit(X[:5000], y[:5000])
     predictions, true = model.predict(X[5000:]), rate[5000:]
     assert (predictions > 0).all()
     assert np.corrcoef(np.log(predictions), np.log(true))[0, 1] > 0.97

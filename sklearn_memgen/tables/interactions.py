@@ -1,4 +1,4 @@
-"""What goes in by its target statistics: found crosses and columns of many values."""
+"""What goes in by its target statistics: whole rows, crosses, and many values."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def fit_statistics(
     Returns
     -------
     statistics : dict of str to TargetStatistic
-        Those of categories with many values, then those of crosses, by name.
+        Those of whole rows, of categories with many values, and of crosses, by name.
     cross_fitted : ndarray of shape (n_rows, n_numbers), float32
         Their values for the training rows.
     evidence : DataFrame
-        A row per cross; see `TableEncoder.memorized_`.
+        A row per cross, and one for whole rows; see `TableEncoder.memorized_`.
     """
     parts = [
         crossed_part(
@@ -86,7 +86,7 @@ def fit_statistics(
         for part, codes in zip(parts, ids, strict=True)
         if part.part == "category" and has_many_values(columns[part.label])
     ]
-    evidence, taken = [], set(id_columns)
+    evidence, taken = [], {*id_columns, *(part.name for part, _ in sources)}
     for chosen, gain, error in find_crosses(
         ids, y, weights, rng, max_crosses=_MAX_CROSSES
     ):
@@ -103,7 +103,7 @@ def fit_statistics(
         sources.append((cross, cross.encode([ids[i] for i in chosen])))
         evidence.append((cross.name, "cross", len(cross), True, gain, error))
     rows = repeated_rows(columns, kinds, parts, weights, min_frequency=min_frequency)
-    if rows is not None:
+    if rows is not None and rows.name not in taken:
         reader = IdReader(columns)
         codes = reader.read(rows)
         gain, error = explained(codes, y, weights, rng)
