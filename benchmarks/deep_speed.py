@@ -34,6 +34,9 @@ def fit_ours(
     """Return the seconds of an epoch and of the fit, over the number of epochs."""
     model = WideDeepClassifier(
         hidden_layer_sizes=sizes,
+        n_members=1,
+        crosses=(),
+        caution=False,
         batch_size=batch_size,
         max_epochs=n_epochs,
         early_stopping=False,
