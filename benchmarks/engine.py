@@ -29,6 +29,17 @@ from torch import Tensor, nn
 from sklearn_memgen import NetClassifier, WideDeepClassifier
 
 
+#: One net over 1,500 bins, which trains as the bare loop does.
+SINGLE_NET = {
+    "hidden_layer_sizes": (128, 128),
+    "n_members": 1,
+    "ema_decay": None,
+    "bins": "quantile",
+    "n_bins": 48,
+    "crosses": (),
+}
+
+
 class MLP(nn.Sequential):
     """A plain net of two hidden layers."""
 
@@ -164,7 +175,7 @@ def main() -> None:
                 inputs = {"": X}
                 make = partial(MLP, args.columns, 2)
             else:
-                model = WideDeepClassifier(**common).fit(X, y)
+                model = WideDeepClassifier(**SINGLE_NET, **common).fit(X, y)
                 encoded = model.encoder_.transform(X).inputs()
                 inputs = {key: tensor.numpy() for key, tensor in encoded.items()}
                 make = model._make_module(model.encoder_, args.columns, 2)
