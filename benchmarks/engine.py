@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
 
-
 #: One net over 1,500 bins, which trains as the bare loop does.
 SINGLE_NET = {
     "hidden_layer_sizes": (128, 128),
