@@ -22,6 +22,8 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 class WholeRow:
     """The rows of a table that occur again in all their numbers, dates and categories.
 
+    Categories are compared by their ids: values too rare for an id are all the same.
+
     Parameters
     ----------
     numbers : tuple of hashable
