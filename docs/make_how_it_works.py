@@ -33,13 +33,13 @@ COLUMNS = {
 ENCODINGS = {
     "exact ids": (
         WIDE,
-        "every category, date part and word; a number only\n"
-        "where its exact values beat bins out of fold",
+        "every category, date part and word (rare ones if that\n"
+        "pays); a number where exact values beat bins",
     ),
     "target statistics": (
         JOINT,
-        "of categories of many values and of crosses found by\n"
-        "a screen: what other rows of the value were like",
+        "of categories of many values, found crosses, and rows\n"
+        "that repeat: what other rows of the kind were like",
     ),
     "bins that follow the target": (
         DEEP,
@@ -50,7 +50,7 @@ ENCODINGS = {
 ENCODED_BOTTOMS = [3.68, 2.3, 0.92]
 PARTS = {
     "wide part": (WIDE, "one weight an id,\nlearned by FTRL:\nmemorizes", 3.1),
-    "deep part": (DEEP, "embeddings and\n4 perceptrons:\ngeneralizes", 1.3),
+    "deep part": (DEEP, "embeddings and 4\nperceptrons, 256-256:\ngeneralizes", 1.3),
 }
 BOX, PART, COLUMN = (3.65, 1.0), (1.75, 1.2), (1.9, 0.78)
 

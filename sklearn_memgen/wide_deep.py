@@ -43,9 +43,9 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         decided, and why, is in `memorized_`.
     crosses : "auto" or sequence of tuple of columns, default="auto"
         "auto" looks for pairs and triples of columns of values whose combinations tell
-        what no sum over the columns tells, such as day and month; these, and
-        categories of many values, go in by cross-fitted statistics of the target. What
-        was found is in `memorized_`. Crosses that are named, such as
+        what no sum over the columns tells, such as day and month; these, whole rows
+        that repeat, and categories of many values, go in by cross-fitted statistics of
+        the target. What was found is in `memorized_`. Crosses that are named, such as
         ``[("education", "occupation")]``, have weights of their own in the wide part;
         ``()`` leaves all of this out.
     categorical_features, numeric_features, text_features : array-like, default=None

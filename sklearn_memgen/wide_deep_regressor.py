@@ -32,11 +32,11 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
 
     Parameters
     ----------
-    loss : {"squared_error", "absolute_error", "quantile", "poisson"}, \
-            default="squared_error"
-        What is made small, and so what is predicted: the mean, the median, the
-        quantile `quantile`, or the mean of counts and other targets of 0 or more,
-        which "poisson" predicts by its logarithm and which are then above zero.
+    loss : str, default="squared_error"
+        What is made small, and so what is predicted: "squared_error" the mean,
+        "absolute_error" the median, "quantile" the quantile `quantile`, "poisson" the
+        mean of counts and other targets of 0 or more, which it predicts by its
+        logarithm and which are then above zero.
     quantile : float, default=0.5
         The quantile that ``loss="quantile"`` predicts, between 0 and 1: 0.9 predicts
         a value that 90 % of the targets stay below.
@@ -52,9 +52,9 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         error. What was decided, and why, is in `memorized_`.
     crosses : "auto" or sequence of tuple of columns, default="auto"
         "auto" looks for pairs and triples of columns of values whose combinations tell
-        what no sum over the columns tells, such as day and month; these, and
-        categories of many values, go in by cross-fitted statistics of the target. What
-        was found is in `memorized_`. Crosses that are named, such as
+        what no sum over the columns tells, such as day and month; these, whole rows
+        that repeat, and categories of many values, go in by cross-fitted statistics of
+        the target. What was found is in `memorized_`. Crosses that are named, such as
         ``[("education", "occupation")]``, have weights of their own in the wide part;
         ``()`` leaves all of this out.
     categorical_features, numeric_features, text_features : array-like, default=None
@@ -96,8 +96,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         Penalties on the wide weights, for "ftrl", in units of the summed loss of the
         standardized target: a weight stays exactly zero while its rows together pull
         it by less than `wide_l1`.
-    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
-            default="adamw"
+    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Optimizer of all other parameters. "sgd" has Nesterov momentum of 0.9.
     learning_rate : float, default=0.003
         Its learning rate, the largest one if `schedule` is "cosine".

@@ -49,7 +49,8 @@ class TableEncoder(  # type: ignore[call-arg]
         Columns to combine, such as ``[("education", "occupation")]``. Numbers take
         part by their exact values if they have few, else by deciles. "auto" looks for
         pairs and triples that tell of `y` what no sum over the columns tells; these,
-        and categories of many values, go in by target statistics.
+        whole rows that repeat, and categories of many values, go in by target
+        statistics.
     min_frequency : float, default=2
         How often a value or combination must occur, in rows or in units of
         `sample_weight`, to get an id of its own.
@@ -82,8 +83,8 @@ class TableEncoder(  # type: ignore[call-arg]
     crosses_ : dict of str to Cross
         The combinations that have ids. They come behind `id_columns_`.
     statistics_ : dict of str to TargetStatistic
-        The target statistics of categories with many values and of found crosses.
-        They are the last columns of the encoded numbers.
+        The target statistics of whole rows, of categories with many values and of
+        found crosses. They are the last columns of the encoded numbers.
     memorized_ : DataFrame
         One row per `column` of numbers with values that repeat (`kind` "number") and
         per cross that was found (`kind` "cross"): the number `n_values` of its values
@@ -91,7 +92,9 @@ class TableEncoder(  # type: ignore[call-arg]
         `gain` and its `standard_error`. The gain of a number is `loss_bins` minus
         `loss_exact`, in nats a row out of fold; the losses of a continuous target are
         of Gaussian errors. The gain of a cross is the share of the target's variance
-        that it explains out of fold beyond what was chosen before it.
+        that it explains out of fold beyond what was chosen before it. Whole rows that
+        repeat, if they tell of the target, are the cross "whole row"; their gain is all
+        that they explain.
     id_offsets_ : ndarray of shape (n_id_columns + 1,), int64
         Where the ids of each id column begin; the last entry is the number of ids.
     id_counts_ : ndarray of shape (n_ids,)

@@ -102,7 +102,7 @@ def fit_statistics(
         taken.add(cross.name)
         sources.append((cross, cross.encode([ids[i] for i in chosen])))
         evidence.append((cross.name, "cross", len(cross), True, gain, error))
-    rows = repeated_rows(columns, kinds, parts, weights, min_frequency=min_frequency)
+    rows = repeated_rows(columns, kinds, parts, min_frequency=min_frequency)
     if rows is not None and rows.name not in taken:
         reader = IdReader(columns)
         codes = reader.read(rows)
@@ -135,7 +135,6 @@ def repeated_rows(
     columns: dict[Hashable, pd.Series],
     kinds: dict[Hashable, str],
     parts: list[IdColumn],
-    weights: np.ndarray | None,
     *,
     min_frequency: float,
 ) -> WholeRow | None:
@@ -143,7 +142,7 @@ def repeated_rows(
 
     Parameters
     ----------
-    columns, kinds, weights, min_frequency
+    columns, kinds, min_frequency
         See `fit_statistics`.
     parts : list of IdColumn
         The columns that take part in crosses; of these the categories.
@@ -160,7 +159,6 @@ def repeated_rows(
         tuple(label for label, kind in kinds.items() if kind in ("number", "datetime")),
         tuple(part for part in parts if part.part == "category"),
         IdReader(columns).read,
-        weights,
         min_frequency=min_frequency,
     )
     counts = rows.vocabulary.counts

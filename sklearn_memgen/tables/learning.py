@@ -108,7 +108,6 @@ class LearnedColumns(EncodedColumns):
                     columns,
                     tuple(id_columns[part.name] for part in rows.categories),
                     IdReader(columns).read,
-                    weights,
                     min_frequency=self.min_frequency,
                 )
         self.statistics_ = {

@@ -22,6 +22,8 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 class WholeRow:
     """The rows of a table that occur again in all their numbers, dates and categories.
 
+    Categories are compared by their ids: values too rare for an id are all the same.
+
     Parameters
     ----------
     numbers : tuple of hashable
@@ -43,7 +45,6 @@ class WholeRow:
         numbers: tuple[Hashable, ...],
         categories: tuple[IdColumn, ...],
         read: Callable[[IdColumn], np.ndarray],
-        weights: np.ndarray | None,
         *,
         min_frequency: float,
     ) -> WholeRow:
@@ -59,13 +60,12 @@ class WholeRow:
             The categories.
         read : callable
             Returns the ids of a category, shape (n_rows,).
-        weights : ndarray of shape (n_rows,) or None
-            Weights of the rows.
         min_frequency : float
-            How often a row must occur.
+            How often a row must occur, but at least twice. A row of weight 2 occurs
+            once: where weights follow the label, it would give itself away.
         """
         keys = _hash_rows(columns, numbers, [read(part) for part in categories])
-        vocabulary = Vocabulary.fit(keys, weights, min_frequency=min_frequency)
+        vocabulary = Vocabulary.fit(keys, min_frequency=max(min_frequency, 2))
         return cls(numbers, categories, vocabulary)
 
     def extend(
@@ -73,13 +73,12 @@ class WholeRow:
         columns: dict[Hashable, pd.Series],
         categories: tuple[IdColumn, ...],
         read: Callable[[IdColumn], np.ndarray],
-        weights: np.ndarray | None,
         *,
         min_frequency: float,
     ) -> WholeRow:
         """Return one that remembers further rows; `categories` are extended ones."""
         keys = _hash_rows(columns, self.numbers, [read(part) for part in categories])
-        vocabulary = self.vocabulary.extend(keys, weights, min_frequency=min_frequency)
+        vocabulary = self.vocabulary.extend(keys, min_frequency=max(min_frequency, 2))
         return replace(self, categories=categories, vocabulary=vocabulary)
 
     @property

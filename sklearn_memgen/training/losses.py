@@ -107,11 +107,10 @@ class RegressionLoss(nn.Module):
 
     Parameters
     ----------
-    loss : {"squared_error", "absolute_error", "quantile", "poisson"}, \
-            default="squared_error"
-        With output :math:`z` and target :math:`y`: :math:`(z - y)^2 / 2`,
-        :math:`|z - y|`, the pinball loss, or half the Poisson deviance of the rate
-        :math:`e^z`.
+    loss : str, default="squared_error"
+        With output :math:`z` and target :math:`y`: "squared_error" is
+        :math:`(z - y)^2 / 2`, "absolute_error" :math:`|z - y|`, "quantile" the pinball
+        loss, and "poisson" half the Poisson deviance of the rate :math:`e^z`.
     quantile : float, default=0.5
         The quantile of the pinball loss, between 0 and 1.
 

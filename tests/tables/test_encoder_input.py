@@ -327,10 +327,10 @@ def test_ten_thousand_columns():
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(200, 10_000))).add_prefix("c")
     X["c0"] = rng.choice(["a", "b"], 200)
-    start = time.perf_counter()
+    start = time.process_time()  # a busy machine is no failure
     encoder = TableEncoder().fit(X, rng.integers(0, 2, 200))
     table = encoder.transform(X)
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
     assert table.numbers.shape == (200, 9_999) and table.ids.shape == (200, 1)
     n_bins = sum(max(len(n.bin_edges) - 1, 0) for n in encoder.numbers_.values())
     assert n_bins <= 1536

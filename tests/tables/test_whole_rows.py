@@ -233,6 +233,17 @@ def test_weights_count_as_rows():
     assert counts.sum() == repeats.sum() + 300 and counts[2:].sum() == repeats.sum()
 
 
+@pytest.mark.parametrize("min_frequency", [1, 2])
+def test_a_row_of_a_large_weight_does_not_repeat(min_frequency):
+    """Balanced weights made every row of the rare class known, and so its label."""
+    X, _, _ = draw(share=0)
+    y = (np.arange(N_ROWS) % 10 == 0).astype(int)
+    weights = np.where(y == 1, 5.0, 0.6)
+    encoder = make_encoder(min_frequency=min_frequency)
+    encoder.fit(X, y, sample_weight=weights)
+    assert NAME not in encoder.statistics_
+
+
 def test_an_encoder_that_is_pickled_knows_them():
     X, y, _ = draw()
     encoder = make_encoder().fit(X, y)
