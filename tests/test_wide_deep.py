@@ -160,7 +160,7 @@ def test_arrays_sparse_matrices_and_polars_frames():
         pl.DataFrame(X),
         pd.DataFrame(X),
     ):
-        model = WideDeepClassifier(max_epochs=40, random_state=0).fit(table, y)
+        model = make_model(hidden_layer_sizes=(256, 256), max_epochs=60).fit(table, y)
         assert model.score(table, y) > 0.85
         assert model.n_features_in_ == 10
 
