@@ -181,6 +181,8 @@ class WideDeepEstimator(NetEstimator):
                 random_state=seed,
             )
             NetEstimator._fit(pilot, examples, pilot._make_encoder(), going_on=False)
+            if pilot.net_.interrupted_:  # there is no model yet that could be kept
+                raise KeyboardInterrupt
             losses.append(pilot.history_["valid_loss"].min())
         return bool(losses[1] < losses[0])
 
