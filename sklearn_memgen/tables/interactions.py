@@ -22,6 +22,9 @@ _MAX_CROSSES, _MAX_NUMBERS = 8, 64
 #: The share of the rows that must repeat for whole rows to be looked at, and the
 #: standard errors by which what they explain must be above zero.
 _MIN_REPEATED, _MIN_ERRORS = 0.01, 3.0
+#: In fewer rows a row that repeats is more often one that was drawn twice, as in a
+#: bootstrap, than one that comes back.
+_FEWEST_ROWS = 1000
 _EVIDENCE = ["column", "kind", "n_values", "memorized", "gain", "standard_error"]
 
 
@@ -138,7 +141,7 @@ def repeated_rows(
     *,
     min_frequency: float,
 ) -> WholeRow | None:
-    """Return the whole rows that repeat, if at least a hundredth of all rows do.
+    """Return the whole rows that repeat, if a hundredth of 1,000 rows or more do.
 
     Parameters
     ----------
@@ -153,6 +156,8 @@ def repeated_rows(
         None also for a table of one column, or with columns of text.
     """
     if len(columns) < 2 or "text" in kinds.values():
+        return None
+    if len(next(iter(columns.values()))) < _FEWEST_ROWS:
         return None
     rows = WholeRow.fit(
         columns,
