@@ -83,7 +83,8 @@ def fit_statistics(
     # Ranges of numbers are left out: a net is good at these.
     parts = [part for part in parts if part.part != "decile"]
     parts += [c for c in id_columns.values() if kinds[c.label] == "datetime"]
-    ids = [part.encode(columns[part.label]) for part in parts]
+    reader = IdReader(columns)
+    ids = [reader.read(part) for part in parts]
     sources: list[tuple[IdColumn | Cross | WholeRow, np.ndarray]] = [
         (part, codes)
         for part, codes in zip(parts, ids, strict=True)
@@ -105,9 +106,8 @@ def fit_statistics(
         taken.add(cross.name)
         sources.append((cross, cross.encode([ids[i] for i in chosen])))
         evidence.append((cross.name, "cross", len(cross), True, gain, error))
-    rows = repeated_rows(columns, kinds, parts, min_frequency=min_frequency)
+    rows = repeated_rows(reader, kinds, parts, min_frequency=min_frequency)
     if rows is not None and rows.name not in taken:
-        reader = IdReader(columns)
         codes = reader.read(rows)
         gain, error = explained(codes, y, weights, rng)
         if gain > _MIN_ERRORS * error:
@@ -135,7 +135,7 @@ def fit_statistics(
 
 
 def repeated_rows(
-    columns: dict[Hashable, pd.Series],
+    reader: IdReader,
     kinds: dict[Hashable, str],
     parts: list[IdColumn],
     *,
@@ -145,7 +145,9 @@ def repeated_rows(
 
     Parameters
     ----------
-    columns, kinds, min_frequency
+    reader : IdReader
+        Reads the ids of the rows.
+    kinds, min_frequency
         See `fit_statistics`.
     parts : list of IdColumn
         The columns that take part in crosses; of these the categories.
@@ -155,6 +157,7 @@ def repeated_rows(
     rows : WholeRow or None
         None also for a table of one column, or with columns of text.
     """
+    columns = reader.columns
     if len(columns) < 2 or "text" in kinds.values():
         return None
     if len(next(iter(columns.values()))) < _FEWEST_ROWS:
@@ -163,7 +166,7 @@ def repeated_rows(
         columns,
         tuple(label for label, kind in kinds.items() if kind in ("number", "datetime")),
         tuple(part for part in parts if part.part == "category"),
-        IdReader(columns).read,
+        reader.read,
         min_frequency=min_frequency,
     )
     counts = rows.vocabulary.counts

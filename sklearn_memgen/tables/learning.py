@@ -87,9 +87,9 @@ class LearnedColumns(EncodedColumns):
         sources = [statistic.source for statistic in self.statistics_.values()]
         found = {s.name: s for s in sources if isinstance(s, Cross)}
         single = {s.name: s for s in sources if isinstance(s, IdColumn)}
-        for rows in sources:
-            if isinstance(rows, WholeRow):
-                single |= {part.name: part for part in rows.categories}
+        whole = [s for s in sources if isinstance(s, WholeRow)]
+        for rows in whole:
+            single |= {part.name: part for part in rows.categories}
         id_columns, crosses = extend_ids(
             self.id_columns_ | single,
             self.crosses_ | found,
@@ -102,14 +102,13 @@ class LearnedColumns(EncodedColumns):
         self.id_columns_ = {name: id_columns[name] for name in self.id_columns_}
         self.crosses_ = {name: crosses[name] for name in self.crosses_}
         extended: dict[str, Any] = id_columns | crosses
-        for rows in sources:
-            if isinstance(rows, WholeRow):
-                extended[rows.name] = rows.extend(
-                    columns,
-                    tuple(id_columns[part.name] for part in rows.categories),
-                    IdReader(columns).read,
-                    min_frequency=self.min_frequency,
-                )
+        for rows in whole:
+            extended[rows.name] = rows.extend(
+                columns,
+                tuple(id_columns[part.name] for part in rows.categories),
+                IdReader(columns).read,
+                min_frequency=self.min_frequency,
+            )
         self.statistics_ = {
             name: statistic.extend(extended[statistic.source.name])
             for name, statistic in self.statistics_.items()
