@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -26,6 +27,8 @@ from sklearn_memgen.training import (
     FTRL,
     ResidentDataset,
     ResidentNet,
+    auto_batch_size,
+    auto_max_epochs,
     inherit_training,
 )
 
@@ -46,6 +49,10 @@ _ENCODER_PARAMS = (
 #: With caution, how often a value of a category of many must occur to have an id, and
 #: what is added to the penalty on the wide weights.
 _CAUTIOUS_FREQUENCY, _CAUTIOUS_L2 = 50, 5.0
+#: Share of the epochs that a pilot net gets to show whether caution pays, and fewest.
+_PILOT_SHARE, _PILOT_EPOCHS = 0.15, 6
+#: What "auto" takes for hidden layers: as wide, where the logits are more than one.
+_FEW_UNITS, _MANY_UNITS = (128, 128), (256, 256)
 #: Floating-point operations of a step that keep a thread busy. Two threads took 0.7 of
 #: the time of one at 300 million operations, 0.75 at 150 and 0.95 at 20.
 _OPERATIONS_A_THREAD = 50_000_000
@@ -71,7 +78,7 @@ class WideDeepEstimator(NetEstimator):
     _parameter_constraints: dict = {
         **{name: TableEncoder._parameter_constraints[name] for name in _ENCODER_PARAMS},
         **NetEstimator._parameter_constraints,
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
         "wide": ["boolean"],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
@@ -87,7 +94,7 @@ class WideDeepEstimator(NetEstimator):
     def __init__(
         self,
         *,
-        hidden_layer_sizes: Sequence[int],
+        hidden_layer_sizes: str | Sequence[int],
         wide: bool,
         memorize: str | Iterable[Hashable],
         crosses: str | Sequence[tuple[Hashable, ...]],
@@ -162,7 +169,11 @@ class WideDeepEstimator(NetEstimator):
         super()._partial_fit(examples, encoder, first=first)
 
     def _choose_caution(self, examples: Examples, encoder: TableEncoder) -> bool:
-        """Decide on rare values by the validation losses of two small nets."""
+        """Decide on rare values by the validation losses of two small nets.
+
+        A few epochs show it: pilots of 3, 6 and of all epochs chose the same on Adult,
+        airlines, diabetes130 and womens_clothing.
+        """
         if not isinstance(self.caution, str):
             return bool(self.caution)
         examples = examples.counted()
@@ -171,11 +182,15 @@ class WideDeepEstimator(NetEstimator):
         ):
             return False
         seed = check_random_state(self.random_state).randint(2**31)  # one for both
+        batch_size = auto_batch_size(self.batch_size, len(examples))
+        epochs = auto_max_epochs(self.max_epochs, len(examples), batch_size)
+        pilot_epochs = max(math.ceil(_PILOT_SHARE * epochs), _PILOT_EPOCHS)
         losses = []
         for caution in (False, True):
             pilot = clone(self).set_params(
                 caution=caution,
                 n_members=1,
+                max_epochs=min(pilot_epochs, epochs),
                 callbacks=None,
                 verbose=0,
                 random_state=seed,
@@ -186,8 +201,13 @@ class WideDeepEstimator(NetEstimator):
             losses.append(pilot.history_["valid_loss"].min())
         return bool(losses[1] < losses[0])
 
+    def _layer_sizes(self, n_outputs: int) -> Sequence[int]:
+        if not isinstance(self.hidden_layer_sizes, str):
+            return self.hidden_layer_sizes
+        return _FEW_UNITS if n_outputs <= 2 else _MANY_UNITS
+
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
-        sizes = self.hidden_layer_sizes
+        sizes = self._layer_sizes(n_outputs)
         if not all(isinstance(size, Integral) and size > 0 for size in sizes):
             raise ValueError(
                 f"hidden_layer_sizes must be positive integers; got {sizes!r}"

@@ -31,9 +31,10 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(256, 256)
-        Units of the deep part's hidden layers. ``()`` leaves the deep part out: the
-        model is wide only.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Units of the deep part's hidden layers. "auto" is ``(128, 128)`` for two
+        classes and ``(256, 256)`` for more. ``()`` leaves the deep part out: the model
+        is wide only.
     wide : bool, default=True
         Whether there is a wide part; False is deep only.
     memorize : {"auto", "none", "exact"} or array-like of columns, default="auto"
@@ -179,7 +180,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     def __init__(
         self,
         *,
-        hidden_layer_sizes: Sequence[int] = (256, 256),
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         wide: bool = True,
         memorize: str | Iterable[Hashable] = "auto",
         crosses: str | Sequence[tuple[Hashable, ...]] = "auto",

@@ -40,9 +40,9 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
     quantile : float, default=0.5
         The quantile that ``loss="quantile"`` predicts, between 0 and 1: 0.9 predicts
         a value that 90 % of the targets stay below.
-    hidden_layer_sizes : sequence of int, default=(256, 256)
-        Units of the deep part's hidden layers. ``()`` leaves the deep part out: the
-        model is wide only.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Units of the deep part's hidden layers. "auto" is ``(128, 128)``. ``()`` leaves
+        the deep part out: the model is wide only.
     wide : bool, default=True
         Whether there is a wide part; False is deep only.
     memorize : {"auto", "none", "exact"} or array-like of columns, default="auto"
@@ -240,7 +240,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         *,
         loss: str = "squared_error",
         quantile: float = 0.5,
-        hidden_layer_sizes: Sequence[int] = (256, 256),
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         wide: bool = True,
         memorize: str | Iterable[Hashable] = "auto",
         crosses: str | Sequence[tuple[Hashable, ...]] = "auto",

@@ -272,7 +272,7 @@ def _perceptrons(sizes: list[int], dropout: float, n_members: int) -> nn.Sequent
         else:
             layers.append(MemberLinear(n_members, n_inputs, n_units))
         if depth < len(sizes) - 2:
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))
             if dropout:
                 layers.append(nn.Dropout(dropout))
         if depth == 0 and n_members > 1:
