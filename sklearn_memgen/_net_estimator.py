@@ -174,6 +174,9 @@ class NetEstimator(BaseEstimator):
         """Return the net to go on with: `net`, or one that inherits from it."""
         return net
 
+    def _finish(self, net: ResidentNet, validation: ResidentDataset | None) -> None:
+        """Do what remains to be done with a trained net and the rows held out."""
+
     def _worthwhile_threads(self, net: ResidentNet) -> int | None:
         """Return how many threads a training step can make use of, if that is known."""
         return None
@@ -280,6 +283,7 @@ class NetEstimator(BaseEstimator):
                     tol=self.tol,
                     verbose=self.verbose,
                 )
+                self._finish(net, validation)
         self.encoder_, self.net_ = encoder, net
 
     def _make_net(

@@ -16,7 +16,12 @@ from sklearn_memgen._contributions import Explained
 from sklearn_memgen._wide_deep import WideDeepEstimator
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.explanation import Explanation, quote
-from sklearn_memgen.training import probabilities
+from sklearn_memgen.training import (
+    ResidentDataset,
+    ResidentNet,
+    calibrate,
+    probabilities,
+)
 
 __all__ = ["WideDeepClassifier"]
 
@@ -80,6 +85,9 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     unknown_rate : float, default=0.01
         Share of ids that are replaced by "unknown" at random in training, so that the
         model knows what to do with a category it has never seen.
+    calibrate : bool, default=True
+        Whether to divide the logits by a temperature above 1 where the rows that early
+        stopping holds out show that the net is too sure of itself.
     wide_optimizer : {"ftrl", "adagrad"} or callable, default="ftrl"
         Optimizer of the wide weights; a callable makes one from the parameters.
     wide_learning_rate : float, default=0.2
@@ -123,6 +131,9 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         NaN.
     cautious_ : bool
         Whether rare values were treated with caution.
+    temperature_ : float
+        What the logits were divided by, from 1 to 4; 1 if held-out rows did not ask
+        for more. Weights and logits are those after the division.
     net_ : ResidentNet
         The skorch net; ``net_.module_`` is a `nets.WideDeep`.
     history_ : DataFrame of shape (n_epochs, n_columns)
@@ -174,6 +185,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
 
     _parameter_constraints: dict = {
         **WideDeepEstimator._parameter_constraints,
+        "calibrate": ["boolean"],
         "class_weight": NetClassifier._parameter_constraints["class_weight"],
     }
 
@@ -197,6 +209,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         dropout: float = 0.0,
         caution: bool | str = "auto",
         unknown_rate: float = 0.01,
+        calibrate: bool = True,
         wide_optimizer: str | Callable[..., Optimizer] = "ftrl",
         wide_learning_rate: float = 0.2,
         wide_l1: float = 0.0,
@@ -265,6 +278,13 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             random_state=random_state,
             verbose=verbose,
         )
+        self.calibrate = calibrate
+
+    temperature_: float
+
+    def _finish(self, net: ResidentNet, validation: ResidentDataset | None) -> None:
+        asked = self.calibrate and validation is not None
+        self.temperature_ = calibrate(net, validation) if asked else 1.0
 
     def explain(self, X: Any, target: Any = None) -> Explanation:
         r"""Take predictions apart: what was memorized, word by word, and what was not.

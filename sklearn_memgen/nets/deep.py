@@ -222,6 +222,12 @@ class DeepPart(nn.Module):
             hidden = layer(hidden)
         return hidden
 
+    def last_parameters(self) -> list[Tensor]:
+        """Return the weights and biases of the last layer."""
+        linear = (nn.Linear, MemberLinear)
+        last = [layer for layer in self.layers if isinstance(layer, linear)][-1]
+        return list(last.parameters())
+
     def _embed(
         self,
         ids: Tensor,

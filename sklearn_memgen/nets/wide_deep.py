@@ -216,6 +216,15 @@ class WideDeep(nn.Module):
             deep, None if self.wide is None else self.wide(*inputs, **named)
         )
 
+    @torch.no_grad()
+    def scale_logits(self, factor: float) -> None:
+        """Multiply all logits, by the weights that they are linear in."""
+        parts = [] if self.wide is None else list(self.wide.parameters())
+        if self.deep is not None:
+            parts += self.deep.last_parameters()
+        for part in parts:
+            part.mul_(factor)
+
     def id_tables(self) -> list[str]:
         """Name the parameters that have a row for each id, of all or the first columns.
 

@@ -7,6 +7,7 @@ from sklearn_memgen.training.batches import (
     ResidentDataset,
     Rows,
 )
+from sklearn_memgen.training.calibration import calibrate
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
@@ -37,6 +38,7 @@ __all__ = [
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",
+    "calibrate",
     "inherit_training",
     "pool_logits",
     "pool_outputs",

@@ -121,6 +121,20 @@ class FTRL(Optimizer):
                     table[rows] = new
         return loss
 
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Bring the state to weights that have been multiplied by a positive factor.
+
+        Without it the next step would return to the weights before.
+        """
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if self.state[parameter]:
+                    z = self.state[parameter]["z"]
+                    # What is within `l1` of zero yields a weight of zero, and remains.
+                    beyond = softshrink(z, group["l1"])
+                    z.add_(beyond, alpha=factor - 1)
+
     def _begin(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         state["n"] = torch.zeros_like(parameter)
