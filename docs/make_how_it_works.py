@@ -50,7 +50,7 @@ ENCODINGS = {
 ENCODED_BOTTOMS = [3.68, 2.3, 0.92]
 PARTS = {
     "wide part": (WIDE, "one weight an id,\nlearned by FTRL:\nmemorizes", 3.1),
-    "deep part": (DEEP, "embeddings and 4\nperceptrons, 256-256:\ngeneralizes", 1.3),
+    "deep part": (DEEP, "embeddings and 4\nperceptrons, 128-128:\ngeneralizes", 1.3),
 }
 BOX, PART, COLUMN = (3.65, 1.0), (1.75, 1.2), (1.9, 0.78)
 
