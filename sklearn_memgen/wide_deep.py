@@ -283,8 +283,9 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     temperature_: float
 
     def _finish(self, net: ResidentNet, validation: ResidentDataset | None) -> None:
-        asked = self.calibrate and validation is not None
-        self.temperature_ = calibrate(net, validation) if asked else 1.0
+        self.temperature_ = 1.0
+        if self.calibrate and validation is not None:
+            self.temperature_ = calibrate(net, validation)
 
     def explain(self, X: Any, target: Any = None) -> Explanation:
         r"""Take predictions apart: what was memorized, word by word, and what was not.

@@ -219,11 +219,13 @@ class WideDeep(nn.Module):
     @torch.no_grad()
     def scale_logits(self, factor: float) -> None:
         """Multiply all logits, by the weights that they are linear in."""
-        parts = [] if self.wide is None else list(self.wide.parameters())
+        linear: list[Tensor] = []
+        if self.wide is not None:
+            linear += self.wide.parameters()
         if self.deep is not None:
-            parts += self.deep.last_parameters()
-        for part in parts:
-            part.mul_(factor)
+            linear += self.deep.last_parameters()
+        for parameter in linear:
+            parameter.mul_(factor)
 
     def id_tables(self) -> list[str]:
         """Name the parameters that have a row for each id, of all or the first columns.
