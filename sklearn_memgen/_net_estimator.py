@@ -270,7 +270,12 @@ class NetEstimator(BaseEstimator):
                     precision=self.precision,
                 )
             net.batch_size = batch_size
-            net.max_epochs = auto_max_epochs(max_epochs, len(training), batch_size)
+            net.max_epochs = auto_max_epochs(
+                max_epochs,
+                len(training),
+                batch_size,
+                stops_early=validation is not None,
+            )
             net.schedule = schedule
             net.ema_decay = ema_decay
             with at_most_threads(self._worthwhile_threads(net)):

@@ -183,7 +183,9 @@ class WideDeepEstimator(NetEstimator):
             return False
         seed = check_random_state(self.random_state).randint(2**31)  # one for both
         batch_size = auto_batch_size(self.batch_size, len(examples))
-        epochs = auto_max_epochs(self.max_epochs, len(examples), batch_size)
+        epochs = auto_max_epochs(
+            self.max_epochs, len(examples), batch_size, stops_early=True
+        )
         pilot_epochs = max(math.ceil(_PILOT_SHARE * epochs), _PILOT_EPOCHS)
         losses = []
         for caution in (False, True):
@@ -198,6 +200,8 @@ class WideDeepEstimator(NetEstimator):
             NetEstimator._fit(pilot, examples, pilot._make_encoder(), going_on=False)
             if pilot.net_.interrupted_:  # there is no model yet that could be kept
                 raise KeyboardInterrupt
+            if "valid_loss" not in pilot.history_:  # no class could spare a row
+                return False
             losses.append(pilot.history_["valid_loss"].min())
         return bool(losses[1] < losses[0])
 

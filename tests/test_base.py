@@ -325,21 +325,35 @@ def test_unfitted():
 
 def test_early_stopping_holds_out_rows_and_records_their_loss():
     X, y = make_data(2000)
-    model = make_model(max_epochs=100).fit(X, y)  # "auto": on from 1,000 rows
+    model = make_model(max_epochs=100).fit(X, y)  # "auto": on from 200 rows
     assert {"train_loss", "valid_loss", "learning_rate", "duration"} <= set(
         model.history_
     )
-    assert "valid_loss" not in make_model().fit(X[:500], y[:500]).history_
-    assert (
-        "valid_loss" in make_model(early_stopping=True).fit(X[:500], y[:500]).history_
-    )
+    assert "valid_loss" in make_model().fit(X[:200], y[:200]).history_
+    assert "valid_loss" not in make_model().fit(X[:199], y[:199]).history_
+    few = make_model(early_stopping=True).fit(X[:199], y[:199])
+    assert "valid_loss" in few.history_
     assert len(make_model(early_stopping=False).fit(X, y).history_) == 20
 
 
 def test_early_stopping_with_nothing_to_hold_out():
-    X, y = make_data(8)
-    with pytest.raises(ValueError, match=r"validation_fraction=0\.1 of 8 rows"):
+    X, y = make_data(4)
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.1 of 4 rows"):
         make_model(early_stopping=True).fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
+def test_classes_that_can_spare_no_row_are_all_trained_on():
+    """By default that is no error."""
+    X, _ = make_data(300)
+    model = make_model(max_epochs=1).fit(X, np.arange(300))
+    assert "valid_loss" not in model.history_
+
+
+def test_small_tables_are_not_learned_by_heart():
+    """Without held-out rows nothing stops the net but the number of epochs."""
+    X, y = make_data(150)
+    assert len(make_model(max_epochs="auto").fit(X, y).history_) == 20
 
 
 def test_hold_out_keeps_every_class_in_training():
@@ -349,6 +363,13 @@ def test_hold_out_keeps_every_class_in_training():
     assert set(y[kept]) == {0, 1, 2, 3}
     assert sorted([*kept, *held_out]) == list(range(113))
     assert len(hold_out(np.arange(5), 0.5, np.random.RandomState(0))[1]) == 0
+
+
+def test_classes_of_a_few_rows_give_some_together():
+    y = np.repeat(np.arange(40), 4)
+    _, held_out = hold_out(y, 0.1, np.random.RandomState(0))
+    assert len(held_out) == 16
+    assert len(set(y[held_out])) == 16
 
 
 def test_users_callbacks_show_up_in_the_history():

@@ -32,13 +32,18 @@ def auto_batch_size(batch_size: int | str, n_rows: int) -> int:
     return int(np.clip(2 ** np.rint(np.log2(wanted)), *_BATCH_SIZES))
 
 
-def auto_max_epochs(max_epochs: int | str, n_rows: int, batch_size: int) -> int:
+def auto_max_epochs(
+    max_epochs: int | str, n_rows: int, batch_size: int, *, stops_early: bool
+) -> int:
     """Return `max_epochs`, or for "auto" as many as give 3,000 steps.
 
-    They lie between 20 and 120.
+    They lie between 20 and 120. A net that no held-out rows stop gets 20, since more
+    would have it learn small tables by heart.
     """
     if not isinstance(max_epochs, str):
         return max_epochs
+    if not stops_early:
+        return _EPOCHS[0]
     steps_an_epoch = -(-n_rows // batch_size)
     return int(np.clip(-(-_STEPS // steps_an_epoch), *_EPOCHS))
 
