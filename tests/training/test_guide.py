@@ -164,14 +164,9 @@ def test_focus(focus, expected):
 def test_tensors_of_equal_displacement_are_open_or_frozen(focus):
     """No division by zero: what did not move is frozen, what moved may move."""
     base = {"moved": torch.zeros(2), "still": torch.ones(2), "one": torch.zeros(1)}
-    scout = {
-        "moved": torch.full((2,), 0.3),
-        "still": torch.ones(2),
-        "one": -base["one"],
-    }
-    guide = Guide.from_displacements(
-        base, [scout | {"one": torch.ones(1)}], focus=focus
-    )
+    moved, one = torch.full((2,), 0.3), -torch.ones(1)
+    scout = {"moved": moved, "still": torch.ones(2), "one": one}
+    guide = Guide.from_displacements(base, [scout], focus=focus)
     assert guide["moved"].tolist() == [1, 1]
     assert guide["still"].tolist() == [0, 0]
     assert guide["one"].tolist() == [1]
