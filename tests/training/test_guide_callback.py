@@ -150,17 +150,24 @@ class Failing(Callback):
         raise RuntimeError("no")
 
 
-def test_after_an_error_the_guide_is_not_put_on_twice():
-    net_params = {"optimizer__momentum": 0.0, "optimizer__nesterov": False}
-    half = GuideCallback(Guide({"0.weight": 0.5}))
-    model = make_classifier(
-        half, warm_start=True, optimizer="sgd", net_params=net_params
-    ).fit(X, Y)
+def test_after_an_error_the_guide_is_off():
+    """A warm start after it, without a guide, must not obey the old one."""
+    model = make_classifier(warm_start=True).fit(X, Y)
     with pytest.raises(RuntimeError, match="no"):
-        model.set_params(callbacks=[half, Failing()]).fit(X, Y)
-    model.set_params(callbacks=[half]).fit(X, Y)
-    optimizer = model.net_.optimizer_
-    assert not optimizer._optimizer_step_pre_hooks
+        model.set_params(callbacks=[HEAD, Failing()]).fit(X, Y)
+    assert not model.net_.optimizer_._optimizer_step_pre_hooks
+
+
+def test_after_an_error_a_net_is_not_guided_twice():
+    """Without an estimator, the next training takes the old guide off."""
+    data = ResidentDataset(ArrayTensors({"": torch.from_numpy(X)}), torch.from_numpy(Y))
+    net = ResidentNet(
+        make_module(), max_epochs=1, verbose=0, callbacks=[HEAD, Failing()]
+    )
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no"):
+            net.partial_fit(data)
+    assert len(net.optimizer_._optimizer_step_pre_hooks) == 1
 
 
 def test_a_name_that_is_unknown_is_told_before_training():
