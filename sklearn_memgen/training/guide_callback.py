@@ -61,7 +61,11 @@ class GuideCallback(Callback):
         """Attach the guide."""
         self._remove()  # an error may have ended the last training
         guide = self.guide
-        self.guide_ = guide if isinstance(guide, Guide) else guide(net.module_)
+        self.guide_ = guide(net.module_) if callable(guide) else guide
+        if not isinstance(self.guide_, Guide):
+            raise TypeError(
+                f"guide must be a Guide, or a callable that makes one; got {guide!r}"
+            )
         self._handle = self.guide_.attach(net, apply_to=self.apply_to)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:

@@ -207,7 +207,8 @@ class _GuidedStep:
             self._prepare()
             return loss
 
-        return (args[0], prepared), {}
+        others = {name: value for name, value in kwargs.items() if name != "closure"}
+        return (args[0], prepared), others
 
     @torch.no_grad()
     def _prepare(self) -> None:

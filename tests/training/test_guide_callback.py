@@ -175,6 +175,12 @@ def test_a_name_that_is_unknown_is_told_before_training():
         make_classifier(GuideCallback(Guide({"head": 0.0}))).fit(X, Y)
 
 
+@pytest.mark.parametrize("guide", [{"3.weight": 0.0}, lambda module: {}])
+def test_what_is_no_guide_is_refused(guide):
+    with pytest.raises(TypeError, match="guide must be a Guide, or a callable that"):
+        make_classifier(GuideCallback(guide)).fit(X, Y)
+
+
 # The wide and the deep part
 
 
