@@ -163,7 +163,7 @@ def guide_steps(
                 optimizer.register_step_pre_hook(step.before),
                 optimizer.register_step_post_hook(step.after),
             )
-            handle._removers += [hook.remove for hook in hooks]
+            handle._removers += [step.finish, *(hook.remove for hook in hooks)]
     return handle
 
 
@@ -177,7 +177,8 @@ class _GuidedStep:
         #: Parameters, what their gradient is multiplied by, what their update is, and
         #: whether a step on a sparse gradient moves its rows only.
         self.parameters: list[tuple[Tensor, Tensor | None, Tensor | None, bool]] = []
-        self._withheld: list[tuple[Tensor, Tensor | None]] = []
+        #: Parameters, their gradients, and what stands in for these in a step.
+        self._replaced: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
         self._kept: list[tuple[Tensor, Tensor, Tensor, Tensor | None]] = []
 
     def add(self, parameter: Tensor, multiplier: Tensor, group: dict[str, Any]) -> None:
@@ -212,10 +213,11 @@ class _GuidedStep:
 
     @torch.no_grad()
     def _prepare(self) -> None:
-        self._withheld = [(parameter, parameter.grad) for parameter in self.frozen]
+        # An error may have ended the last step. The step of a subclass and that of its
+        # parent may both have hooks, one within the other.
+        self.finish()
         for parameter in self.frozen:
-            parameter.grad = None
-        self._kept = []
+            self._replace_gradient(parameter, None)
         for parameter, on_gradient, on_update, by_rows in self.parameters:
             if parameter.grad is None:
                 continue
@@ -225,7 +227,8 @@ class _GuidedStep:
                 parameter.grad = parameter.grad.coalesce()
                 rows = parameter.grad.indices()[0]
             if on_gradient is not None:
-                parameter.grad = _multiply(parameter.grad, on_gradient, rows)
+                gradient = _multiply(parameter.grad, on_gradient, rows)
+                self._replace_gradient(parameter, gradient)
             if on_update is None:
                 continue
             if rows is not None and by_rows:
@@ -235,19 +238,31 @@ class _GuidedStep:
                 kept = parameter.detach().clone()
                 self._kept.append((parameter, kept, on_update, None))
 
-    @torch.no_grad()
+    def _replace_gradient(self, parameter: Tensor, gradient: Tensor | None) -> None:
+        self._replaced.append((parameter, parameter.grad, gradient))
+        parameter.grad = gradient
+
     def after(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        """Go back a part of the way, exactly all of it or none for shares 0 and 1."""
+        """Guide the step that has been taken."""
+        self.finish()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Go back a part of the way, exactly all of it or none for shares 0 and 1.
+
+        Ctrl-C may end a step in the midst; then it is done when the guide is removed.
+        """
         for parameter, kept, share, rows in self._kept:
             if rows is None:
                 torch.lerp(kept, parameter, share, out=parameter)
             else:
                 parameter[rows] = torch.lerp(kept, parameter[rows], share)
-        for parameter, gradient in self._withheld:
-            parameter.grad = gradient
-        self._kept, self._withheld = [], []
+        for parameter, gradient, replacement in self._replaced:
+            if parameter.grad is replacement:  # and not that of a later batch
+                parameter.grad = gradient
+        self._kept, self._replaced = [], []
 
 
 def _multiply(gradient: Tensor, multiplier: Tensor, rows: Tensor | None) -> Tensor:

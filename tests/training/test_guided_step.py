@@ -241,6 +241,63 @@ def test_a_closure_is_waited_for(multiplier, apply_to):
     assert torch.equal(*tables)
 
 
+class Interrupted(SGD):
+    def step(self, closure=None):
+        super().step(closure)
+        raise KeyboardInterrupt
+
+
+def test_a_step_that_ctrl_c_ends_is_guided_too():
+    """What is frozen beside what may move has been moved by then."""
+    start, table, frozen = make_table().detach(), make_table(), make_table()
+    optimizer = Interrupted([table, frozen], lr=1.0)
+    guide = Guide({"t": torch.tensor([0.0, 0.5, 1.0]), "f": 0.0})
+    table.grad, frozen.grad = torch.ones_like(table), torch.ones_like(table)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        guide.attach(optimizer, {"t": table, "f": frozen}),
+    ):
+        optimizer.step()
+    torch.testing.assert_close(start - table.detach(), guide["t"].expand_as(start))
+    assert torch.equal(table[:, 0], start[:, 0])
+    assert frozen.grad is not None
+
+
+@pytest.mark.parametrize("apply_to", ["update", "gradient"])
+@pytest.mark.parametrize("multiplier", [0.0, 0.5])
+def test_steps_after_one_that_failed_are_guided_as_others(multiplier, apply_to):
+    """By their own gradients, not by those of the step that failed."""
+    start, table = make_table().detach(), make_table()
+    optimizer = Interrupted([table], lr=1.0)
+    Guide({"t": multiplier}).attach(optimizer, {"t": table}, apply_to=apply_to)
+    for size in (1.0, 10.0):
+        table.grad = torch.full_like(table, size)
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.step()
+    table.grad = torch.zeros_like(table)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step()
+    moved = start - table.detach()
+    torch.testing.assert_close(moved, torch.full_like(start, 11 * multiplier))
+
+
+class Child(SGD):
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("apply_to", ["update", "gradient"])
+def test_hooks_within_hooks_guide_once(apply_to):
+    """torch calls hooks for the step of a child, and again for that of its parent."""
+    SGD([make_table()])  # from now on its step has hooks
+    make = partial(Child, lr=0.1, momentum=0.9)
+    multiplier = torch.tensor([0.0, 0.1, 1.0])
+    guided = train(make, multiplier, apply_to=apply_to, n_steps=10)
+    make = partial(SGD, lr=0.1, momentum=0.9)
+    expected = train(make, multiplier, apply_to=apply_to, n_steps=10)
+    torch.testing.assert_close(guided, expected)
+
+
 def test_two_guides_at_once_are_their_product():
     start, table = make_table().detach(), make_table()
     optimizer = Adam([table], lr=0.1)
