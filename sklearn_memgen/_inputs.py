@@ -86,8 +86,8 @@ class Examples(ABC):
     def __len__(self) -> int:
         return len(self.y)
 
-    #: Tables of at least so many rows hold some out for early stopping by default. With
-    #: 200 rows that was better than 20 epochs on eight of twelve tables, with 100 on five.
+    #: From so many rows on some are held out by default. With 200 rows that was better
+    #: than 20 epochs on eight of twelve tables, with 100 rows on five.
     early_stopping_from: ClassVar[int] = 200
 
     # What subclasses replace
