@@ -20,6 +20,7 @@ from sklearn_memgen.training.losses import (
     probabilities,
 )
 from sklearn_memgen.training.net import ResidentNet
+from sklearn_memgen.training.observers import Observer
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
 
@@ -28,6 +29,7 @@ __all__ = [
     "ArrayTensors",
     "Batch",
     "LogisticLoss",
+    "Observer",
     "ProgressBar",
     "RegressionLoss",
     "ResidentBatches",
