@@ -3,6 +3,7 @@
 from sklearn_memgen.training.batches import (
     ArrayTensors,
     Batch,
+    Origin,
     ResidentBatches,
     ResidentDataset,
     Rows,
@@ -30,6 +31,7 @@ __all__ = [
     "Batch",
     "LogisticLoss",
     "Observer",
+    "Origin",
     "ProgressBar",
     "RegressionLoss",
     "ResidentBatches",
