@@ -24,6 +24,7 @@ from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import Observer
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
+from sklearn_memgen.training.trace import Trace
 
 __all__ = [
     "FTRL",
@@ -39,6 +40,7 @@ __all__ = [
     "ResidentNet",
     "ResidentRegressionNet",
     "Rows",
+    "Trace",
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",
