@@ -51,8 +51,10 @@ class Trace(Callback):
     average, if `ema_decay` keeps one), once an epoch. Members of an ensemble are
     observed as one: the logits of their mean probability. A row is *correct* if the
     logit of its label is larger than all others; a tie is not correct. The loss is
-    that of the net's criterion. Weights of rows and classes change nothing in what is
-    observed of a row, though they change what the net learns.
+    that of the net's criterion, which for an ensemble is the members' mean. Weights of
+    rows and classes change nothing in what is observed of a row, though they change
+    what the net learns. A pass has each row at most once, as those of `ResidentBatches`
+    do.
 
     *Events.* With :math:`a_t` the correctness at the t-th time a row is seen and
     :math:`a_0 = 0`, a row is learned at t if :math:`a_{t-1} < a_t` and forgotten if
@@ -185,7 +187,7 @@ class Trace(Callback):
         rows, logits, losses, y = map(torch.cat, zip(*pending, strict=True))
         observed = torch.stack([*label_margins(logits, y), losses.float()])
         rows = self.rows_.index_select(0, rows.to(self.rows_.device))
-        self.observed_.index_copy_(1, rows, observed)
+        self.observed_.scatter_(1, rows.expand(3, -1), observed)
 
     def _close_epoch(self) -> None:
         """Add what was observed to the accumulators."""
