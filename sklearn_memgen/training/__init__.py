@@ -3,6 +3,7 @@
 from sklearn_memgen.training.batches import (
     ArrayTensors,
     Batch,
+    Origin,
     ResidentBatches,
     ResidentDataset,
     Rows,
@@ -24,8 +25,10 @@ from sklearn_memgen.training.losses import (
     probabilities,
 )
 from sklearn_memgen.training.net import ResidentNet
+from sklearn_memgen.training.observers import Observer
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
+from sklearn_memgen.training.trace import Trace
 
 __all__ = [
     "FTRL",
@@ -36,6 +39,8 @@ __all__ = [
     "GuideDisplay",
     "GuideHandle",
     "LogisticLoss",
+    "Observer",
+    "Origin",
     "ProgressBar",
     "RegressionLoss",
     "ResidentBatches",
@@ -43,6 +48,7 @@ __all__ = [
     "ResidentNet",
     "ResidentRegressionNet",
     "Rows",
+    "Trace",
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",

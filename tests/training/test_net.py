@@ -82,6 +82,35 @@ class Recorder(Callback):
         self.gradients += sum(p.grad is not None for _, p in named_parameters)
 
 
+class Onlooker(Callback):
+    """An observer."""
+
+    def __init__(self):
+        self.steps = []
+
+    def observe(self, batch, logits, losses):
+        assert not logits.requires_grad
+        self.steps.append((batch.rows, logits, losses))
+
+
+@pytest.mark.parametrize("callbacks", [[], [Recorder()]])
+def test_observers_see_each_training_step_once(callbacks):
+    """Beside a hook for batches, too; but not the rows of validation."""
+    X, y = make_data()
+    onlooker = Onlooker()
+    net = make_net().initialize()
+    weight = torch.full((150,), 3.0)
+    data = dataset(X[:150], y[:150], weight)
+    train(net, data, dataset(X[150:], y[150:]), callbacks=[onlooker, *callbacks])
+    assert len(onlooker.steps) == 3 * 5
+    for pass_ in range(3):
+        steps = onlooker.steps[5 * pass_ : 5 * pass_ + 5]
+        rows, logits, losses = map(torch.cat, zip(*steps, strict=True))
+        assert rows.sort().values.tolist() == list(range(150))
+        torch.testing.assert_close(losses, LogisticLoss()(logits, y[rows]))
+    assert not net._observers  # nothing of the training is left
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_callbacks_for_batches_change_nothing(schedule):
     """The quick loop and skorch's own take the same steps and tell the same losses."""
