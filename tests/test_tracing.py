@@ -38,7 +38,13 @@ def make_data(n_rows=200, n_classes=3, seed=0):
 
 
 def make_model(module=make_mlp, **params):
-    defaults = {"max_epochs": 5, "batch_size": 32, "random_state": 0, "device": "cpu"}
+    defaults = {
+        "max_epochs": 5,
+        "batch_size": 32,
+        "early_stopping": False,
+        "random_state": 0,
+        "device": "cpu",
+    }
     return NetClassifier(module, **defaults | params)
 
 
@@ -49,6 +55,7 @@ def make_wide_deep(**params):
         "ema_decay": 0.9,
         "crosses": (),
         "max_epochs": 4,
+        "early_stopping": False,
         "random_state": 0,
         "device": "cpu",
     }
