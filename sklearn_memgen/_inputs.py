@@ -21,7 +21,7 @@ from sklearn_memgen._sklearn import (
 )
 from sklearn_memgen.tables import TableEncoder
 from sklearn_memgen.tables.columns import as_table
-from sklearn_memgen.training import ArrayTensors, ResidentDataset, Rows
+from sklearn_memgen.training import ArrayTensors, Origin, ResidentDataset, Rows
 
 __all__ = [
     "Examples",
@@ -77,11 +77,14 @@ class Examples(ABC):
         The targets.
     sample_weight : ndarray of shape (n_rows,) or None
         Weights of the rows: how often each counts.
+    origin : Origin or None
+        Which of the rows given to the estimator these are; None for all of them.
     """
 
     data: Any
     y: np.ndarray
     sample_weight: np.ndarray | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -126,7 +129,13 @@ class Examples(ABC):
         else:
             data = _safe_indexing(self.data, rows)
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return replace(self, data=data, y=self.y[rows], sample_weight=weight)
+        if self.origin is None:
+            origin = Origin(rows, self.y)
+        else:
+            origin = replace(self.origin, rows=self.origin.rows[rows])
+        return replace(
+            self, data=data, y=self.y[rows], sample_weight=weight, origin=origin
+        )
 
     def counted(self) -> Self:
         """Drop the rows of weight zero.
@@ -216,6 +225,7 @@ class Examples(ABC):
             as_rows(data),
             torch.from_numpy(self.learned()),
             None if weight is None else torch.from_numpy(weight).float(),
+            self.origin,
         )
 
     def _frequencies(self) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
@@ -25,7 +26,7 @@ from sklearn_memgen._sklearn import (
     _check_partial_fit_first_call,
     _fit_context,
 )
-from sklearn_memgen.training import LogisticLoss
+from sklearn_memgen.training import LogisticLoss, Trace
 
 __all__ = ["NetClassifier"]
 
@@ -91,8 +92,8 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
     warm_start : bool, default=False
         Whether `fit` goes on with the net of the last fit.
     callbacks : list of skorch callbacks, default=None
-        Further callbacks. Those with a hook for batches slow training down to skorch's
-        speed.
+        Further callbacks, such as `training.Trace`. Those with a hook for batches slow
+        training down to skorch's speed.
     net_params : dict, default=None
         Further parameters of the skorch net, such as
         ``{"optimizer__betas": (0.9, 0.95)}``.
@@ -113,6 +114,8 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
     history_ : DataFrame of shape (n_epochs, n_columns)
         Losses in nats, learning rate and duration in seconds of each epoch, and what
         callbacks recorded.
+    trace_ : Trace
+        What each training row did, if `callbacks` has a `training.Trace`.
     n_features_in_ : int
         Number of features. Not defined if `X` is a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -332,3 +335,15 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         )
         self._partial_fit(examples, encoder, first=first)
         return self
+
+    @property
+    def trace_(self) -> Trace:
+        """What each training row did in the last fit; see `Trace.to_frame`."""
+        check_is_fitted(self)
+        for _, callback in self.net_.callbacks_:
+            if isinstance(callback, Trace):
+                return callback
+        raise AttributeError(
+            "there is no trace: the last fit had no Trace among its callbacks; pass "
+            "callbacks=[Trace()]"
+        )

@@ -141,6 +141,8 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     wide_weights_ : DataFrame
         What was memorized: a row per id of the wide part with its `feature`, weights
         and weighted `count` of training rows.
+    trace_ : Trace
+        What each training row did, if `callbacks` has a `training.Trace`.
     n_features_in_ : int
         Number of columns of the table.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

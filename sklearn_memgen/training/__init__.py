@@ -3,6 +3,7 @@
 from sklearn_memgen.training.batches import (
     ArrayTensors,
     Batch,
+    Origin,
     ResidentBatches,
     ResidentDataset,
     Rows,
@@ -20,14 +21,18 @@ from sklearn_memgen.training.losses import (
     probabilities,
 )
 from sklearn_memgen.training.net import ResidentNet
+from sklearn_memgen.training.observers import Observer
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
+from sklearn_memgen.training.trace import Trace
 
 __all__ = [
     "FTRL",
     "ArrayTensors",
     "Batch",
     "LogisticLoss",
+    "Observer",
+    "Origin",
     "ProgressBar",
     "RegressionLoss",
     "ResidentBatches",
@@ -35,6 +40,7 @@ __all__ = [
     "ResidentNet",
     "ResidentRegressionNet",
     "Rows",
+    "Trace",
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-__all__ = ["ArrayTensors", "Batch", "ResidentBatches", "ResidentDataset", "Rows"]
+__all__ = [
+    "ArrayTensors",
+    "Batch",
+    "Origin",
+    "ResidentBatches",
+    "ResidentDataset",
+    "Rows",
+]
 
 #: Rows that are gathered at once. Batches are views into such a block, which saves
 #: most of the cost of an index call a batch, and bounds the memory of the copy.
@@ -100,6 +108,24 @@ class Batch(tuple):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which of the rows given to an estimator a dataset has.
+
+    Rows held out for early stopping and rows of weight zero are not in it.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,)
+        The number of each row of the dataset among those given.
+    targets : ndarray of shape (n_given,)
+        The targets of all rows given.
+    """
+
+    rows: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
 class ResidentDataset(Dataset):
     """Inputs, targets and weights of some rows, as tensors on one device.
 
@@ -111,11 +137,15 @@ class ResidentDataset(Dataset):
         Class indices.
     weight : Tensor of shape (n_rows,), default=None
         Sample weights.
+    origin : Origin, default=None
+        Where the rows come from, if they are not all that were given. It stays on the
+        host.
     """
 
     X: Rows
     y: Tensor | None = None
     weight: Tensor | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -127,7 +157,7 @@ class ResidentDataset(Dataset):
         return self.batch(rows)
 
     def take(self, rows: Tensor | slice) -> ResidentDataset:
-        """Return some rows: views for a slice, copies for an index tensor."""
+        """Return some rows, without origin: views for a slice, copies for a tensor."""
         return ResidentDataset(
             self.X[rows],
             None if self.y is None else self.y[rows],
@@ -138,7 +168,7 @@ class ResidentDataset(Dataset):
         """Return the dataset with all weights multiplied."""
         if self.weight is None:
             raise ValueError("the dataset has no weights to multiply")
-        return ResidentDataset(self.X, self.y, torch.mul(self.weight, factor))
+        return replace(self, weight=torch.mul(self.weight, factor))
 
     def batch(self, rows: slice, numbers: Tensor | slice | None = None) -> Batch:
         """Return some rows as a batch; `numbers` are theirs in a larger dataset."""
@@ -158,10 +188,11 @@ class ResidentDataset(Dataset):
         return self._moved(lambda part: part.pin_memory())
 
     def _moved(self, move: Callable[[Any], Any]) -> ResidentDataset:
-        return ResidentDataset(
-            move(self.X),
-            None if self.y is None else move(self.y),
-            None if self.weight is None else move(self.weight),
+        return replace(
+            self,
+            X=move(self.X),
+            y=None if self.y is None else move(self.y),
+            weight=None if self.weight is None else move(self.weight),
         )
 
     def resident(self, device: torch.device) -> ResidentDataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,11 +24,10 @@ from sklearn_memgen.training.losses import (
     cosine_with_warm_up,
     probabilities,
 )
+from sklearn_memgen.training.observers import Observer, find_observers, wants_batches
 from sklearn_memgen.training.prediction import PredictsBatches
 
 __all__ = ["ResidentNet"]
-
-_BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 class ResidentNet(PredictsBatches, NeuralNetClassifier):
@@ -37,7 +36,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
     Batches are indexed out of tensors on the device, the loss is summed there and read
     once an epoch, and nothing is called for a batch unless a callback asks for it. A
     callback that has a hook for batches or gradients is served as in skorch, at
-    skorch's speed.
+    skorch's speed; an `Observer`, such as `Trace`, looks on at full speed.
 
     Parameters
     ----------
@@ -189,6 +188,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
             if self._average is not None:
                 self._average.swap(in_place=True)
             del self._rates, self._average
+            self._observers = ()
         return self
 
     def _make_average(self) -> WeightAverage | None:
@@ -222,7 +222,8 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         self._n_batches = len(iterator)
         if self._average is not None:
             self._average.swap(in_place=not training)
-        if self._wants_batches():
+        self._observers = find_observers(self.callbacks_) if training else ()
+        if wants_batches(self.callbacks_):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             seen = [
                 (batch[f"{prefix}_batch_size"], batch[f"{prefix}_loss"])
@@ -237,13 +238,6 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
             self.history.record("learning_rate", self._rates[0][0]["lr"])
         if not math.isfinite(loss):
             self._raise_diverged(loss, prefix)
-
-    def _wants_batches(self) -> bool:
-        return any(
-            getattr(type(callback), hook) is not getattr(Callback, hook)
-            for _, callback in self.callbacks_
-            for hook in _BATCH_HOOKS
-        )
 
     def _run_quietly(self, iterator: ResidentBatches, training: bool) -> float:
         """Pass over the batches without callbacks, and synchronize once, at the end."""
@@ -272,11 +266,16 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
                     self._average.update()
         return total.item() / n_rows
 
+    #: Who looks at the batches of this pass.
+    _observers: Sequence[Observer] = ()
+
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mean weighted loss and the logits of a batch."""
         inputs, y = batch
         logits = self.infer(inputs)
         losses = self.criterion_(logits, y)
+        for observer in self._observers:
+            observer.observe(batch, logits.detach(), losses.detach())
         weight = getattr(batch, "weight", None)
         return (losses if weight is None else losses * weight).mean(), logits
 
