@@ -12,6 +12,10 @@ from sklearn_memgen.training.calibration import calibrate
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
+from sklearn_memgen.training.guide import Guide
+from sklearn_memgen.training.guide_callback import GuideCallback
+from sklearn_memgen.training.guide_display import GuideDisplay
+from sklearn_memgen.training.guided_step import GuideHandle
 from sklearn_memgen.training.inheritance import inherit_training
 from sklearn_memgen.training.losses import (
     LogisticLoss,
@@ -30,6 +34,10 @@ __all__ = [
     "FTRL",
     "ArrayTensors",
     "Batch",
+    "Guide",
+    "GuideCallback",
+    "GuideDisplay",
+    "GuideHandle",
     "LogisticLoss",
     "Observer",
     "Origin",

@@ -11,6 +11,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
 from sklearn_memgen.training.batches import ResidentDataset
+from sklearn_memgen.training.guide_callback import GuideCallback
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
 
@@ -101,6 +102,9 @@ def train(
     finally:
         # The net keeps no data, neither in memory nor when it is pickled.
         net.train_split = None
+        for _, callback in net.callbacks_:
+            if isinstance(callback, GuideCallback):
+                callback.on_train_end(net)  # which skorch leaves out after an error
     return history_frame(net.history)
 
 

@@ -49,6 +49,12 @@ class FTRL(Optimizer):
     Weights that are not zero at the start are taken as if they had been learned: `z`
     begins at the value that yields them.
 
+    A weight with a multiplier :math:`m`, see `set_multiplier`, has :math:`m g` in the
+    place of :math:`g` in `z`, but not in `n`, and :math:`m l_1` in the place of
+    :math:`l_1`. From zero it is then exactly `m` times as far as it would have been
+    after the same gradients. To scale the weights after a step instead would be of no
+    use: the next step makes them anew from `z`.
+
     References
     ----------
     .. [1] McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013,
@@ -81,6 +87,11 @@ class FTRL(Optimizer):
             if not value >= 0:
                 raise ValueError(f"{name} must not be negative; got {value!r}")
         super().__init__(params, {"lr": lr, "l1": l1, "l2": l2, "beta": beta})
+        self._multipliers: dict[Tensor, Tensor] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__.setdefault("_multipliers", {})  # not in the state, as hooks
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -107,16 +118,24 @@ class FTRL(Optimizer):
                 if not self.state[parameter]:
                     self._begin(parameter, group)
                 state = self.state[parameter]
+                multiplier = self._multipliers.get(parameter)
                 if not parameter.grad.is_sparse:
                     self._update(
-                        parameter, parameter.grad, state["n"], state["z"], group
+                        parameter,
+                        parameter.grad,
+                        state["n"],
+                        state["z"],
+                        group,
+                        multiplier,
                     )
                     continue
                 gradient = parameter.grad.coalesce()
                 rows = gradient.indices()[0]
                 tables = (parameter, state["n"], state["z"])
                 w, n, z = (table[rows] for table in tables)
-                self._update(w, gradient.values(), n, z, group)
+                if multiplier is not None:
+                    multiplier = multiplier.expand_as(parameter)[rows]
+                self._update(w, gradient.values(), n, z, group, multiplier)
                 for table, new in zip(tables, (w, n, z), strict=True):
                     table[rows] = new
         return loss
@@ -132,8 +151,47 @@ class FTRL(Optimizer):
                 if self.state[parameter]:
                     z = self.state[parameter]["z"]
                     # What is within `l1` of zero yields a weight of zero, and remains.
-                    beyond = softshrink(z, group["l1"])
+                    beyond = _shrink(z, self._threshold(parameter, group))
                     z.add_(beyond, alpha=factor - 1)
+
+    @torch.no_grad()
+    def set_multiplier(self, parameter: Tensor, multiplier: Tensor | None) -> None:
+        """Let steps move a parameter so many times as far, from now on.
+
+        Parameters
+        ----------
+        parameter : Parameter
+            One of the optimizer's.
+        multiplier : Tensor that broadcasts to the shape of `parameter`, or None
+            Not negative, of the dtype and on the device of `parameter`. Weights of
+            multiplier 0 stay as they are to the bit. None ends it; the weights stay
+            where they are.
+
+        Raises
+        ------
+        ValueError
+            If the parameter has a multiplier already.
+        """
+        if multiplier is not None and parameter in self._multipliers:
+            raise ValueError(
+                f"the parameter of shape {tuple(parameter.shape)} has a multiplier "
+                "already; multiply them, or remove the first"
+            )
+        group = next(g for g in self.param_groups if _holds(g, parameter))
+        before = self._threshold(parameter, group)
+        self._multipliers.pop(parameter, None)
+        if multiplier is not None:
+            self._multipliers[parameter] = multiplier
+        state = self.state.get(parameter)
+        if state and group["l1"]:
+            after = self._threshold(parameter, group)
+            state["z"] = _move_threshold(state["z"], before, after)
+
+    def _threshold(self, parameter: Tensor, group: dict[str, Any]) -> float | Tensor:
+        """Return what `z` has to exceed for a weight that is not zero."""
+        if not group["l1"] or parameter not in self._multipliers:
+            return group["l1"]
+        return group["l1"] * self._multipliers[parameter]
 
     def _begin(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
@@ -141,17 +199,54 @@ class FTRL(Optimizer):
         # The state holds -z of the formula, which saves a sign at every step. It begins
         # at the value that yields the weights, by the closed form at n = 0.
         scale = group["beta"] / group["lr"] + group["l2"]
-        state["z"] = parameter * scale + parameter.sign() * group["l1"]
+        state["z"] = parameter * scale + parameter.sign() * self._threshold(
+            parameter, group
+        )
 
     @staticmethod
     def _update(
-        w: Tensor, gradient: Tensor, n: Tensor, z: Tensor, group: dict[str, Any]
+        w: Tensor,
+        gradient: Tensor,
+        n: Tensor,
+        z: Tensor,
+        group: dict[str, Any],
+        multiplier: Tensor | None,
     ) -> None:
         """Update the weights and their state in place."""
         root = n.sqrt()
         n.addcmul_(gradient, gradient)
         new_root = n.sqrt()
+        threshold = group["l1"]
+        if multiplier is not None:
+            gradient = gradient * multiplier
+            threshold = threshold and threshold * multiplier
         # -z -= g - sigma * w, with sigma = (new_root - root) / lr
         z.sub_(gradient).addcmul_(new_root - root, w, value=1 / group["lr"])
         scale = new_root.add_(group["beta"]).div_(group["lr"]).add_(group["l2"])
-        torch.div(z if group["l1"] == 0 else softshrink(z, group["l1"]), scale, out=w)
+        if multiplier is None:
+            torch.div(_shrink(z, threshold), scale, out=w)
+        else:
+            # What may not move is not computed anew, for that would round it.
+            new = _shrink(z, threshold).div(scale)
+            w.copy_(torch.where(multiplier == 0, w, new))
+
+
+def _holds(group: dict[str, Any], parameter: Tensor) -> bool:
+    return any(parameter is one for one in group["params"])
+
+
+def _shrink(z: Tensor, threshold: float | Tensor) -> Tensor:
+    """Bring values nearer to zero, by the threshold at most."""
+    if isinstance(threshold, Tensor):
+        return z - z.clamp(-threshold, threshold)
+    return softshrink(z, threshold) if threshold else z
+
+
+def _move_threshold(z: Tensor, old: float | Tensor, new: float | Tensor) -> Tensor:
+    """Return the state that yields the same weights with another threshold.
+
+    Within the threshold, where weights are zero, the same share of it is kept.
+    """
+    old, new = (torch.as_tensor(t, dtype=z.dtype, device=z.device) for t in (old, new))
+    share = torch.where(old > 0, z / old, 0)
+    return torch.where(z.abs() > old, z + z.sign() * (new - old), share * new)

@@ -1,5 +1,6 @@
 """FTRL-Proximal against a plain reference, coordinate by coordinate."""
 
+import copy
 import math
 
 import numpy as np
@@ -119,3 +120,90 @@ def test_negative_parameters_are_refused(name):
         FTRL([torch.nn.Parameter(torch.zeros(1))], **{name: -1.0})
     with pytest.raises(ValueError, match="lr must be positive; got 0"):
         FTRL([torch.nn.Parameter(torch.zeros(1))], lr=0.0)
+
+
+def take_steps(optimizer, table, gradients, *, sparse):
+    """Take a step on each gradient, dense or as rows of a table."""
+    for gradient in gradients:
+        if sparse:
+            rows = gradient.abs().sum(dim=1).nonzero()[:, 0]
+            gradient = torch.sparse_coo_tensor(
+                rows[None], gradient[rows], table.shape, check_invariants=False
+            )
+        table.grad = gradient
+        optimizer.step()
+
+
+def draw_gradients(n_steps=60, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    gradients = torch.randn(n_steps, 9, 2, generator=generator, dtype=torch.float64)
+    touched = torch.rand(n_steps, 9, 1, generator=generator) < 0.5
+    return (gradients + 0.5) * touched
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("l1", [0.0, 12.0])
+@pytest.mark.parametrize("l2", [0.0, 0.5])
+def test_a_multiplier_scales_the_way_of_many_steps(sparse, l1, l2):
+    """A tenth is a tenth after 60 steps, and what l1 holds at zero is the same."""
+    tables = [torch.nn.Parameter(torch.zeros(9, 2).double()) for _ in range(2)]
+    whole, tenth = (FTRL([table], lr=0.3, l1=l1, l2=l2) for table in tables)
+    tenth.set_multiplier(tables[1], torch.tensor(0.1, dtype=torch.float64))
+    for optimizer, table in zip((whole, tenth), tables, strict=True):
+        take_steps(optimizer, table, draw_gradients(), sparse=sparse)
+    torch.testing.assert_close(tables[1], 0.1 * tables[0])
+    assert tables[0].abs().max() > 0.1
+    assert bool((tables[0] == 0).any()) == bool(l1)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_weights_of_multiplier_zero_stay_to_the_bit(sparse):
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(9, 2, generator=generator)
+    table = torch.nn.Parameter(start.clone())
+    optimizer = FTRL([table], lr=0.3, l1=0.1, l2=0.1)
+    multiplier = torch.ones(9, 1)
+    multiplier[::2] = 0
+    optimizer.set_multiplier(table, multiplier)
+    take_steps(optimizer, table, draw_gradients().float(), sparse=sparse)
+    assert torch.equal(table[::2], start[::2])
+    assert (table[1::2] != start[1::2]).all()
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.1, 3.0])
+def test_weights_stay_where_they_are_when_a_multiplier_comes_and_goes(factor):
+    """The next step, of no gradient, does not jump; evidence below l1 is kept."""
+    table = torch.nn.Parameter(torch.zeros(9, 2).double())
+    optimizer = FTRL([table], lr=0.3, l1=3.0, l2=0.1)
+    take_steps(optimizer, table, draw_gradients(20), sparse=False)
+    before = table.detach().clone()
+    state = optimizer.state[table]["z"].clone()
+    assert (before == 0).any() and (before != 0).any()
+    optimizer.set_multiplier(table, torch.tensor(factor, dtype=torch.float64))
+    take_steps(optimizer, table, torch.zeros(3, 9, 2).double(), sparse=False)
+    torch.testing.assert_close(table.detach(), before)
+    optimizer.set_multiplier(table, None)
+    take_steps(optimizer, table, torch.zeros(3, 9, 2).double(), sparse=False)
+    torch.testing.assert_close(table.detach(), before)
+    if factor:
+        torch.testing.assert_close(optimizer.state[table]["z"], state)
+
+
+def test_a_second_multiplier_is_refused():
+    table = torch.nn.Parameter(torch.zeros(3))
+    optimizer = FTRL([table])
+    optimizer.set_multiplier(table, torch.tensor(0.5))
+    with pytest.raises(ValueError, match=r"shape \(3,\) has a multiplier already"):
+        optimizer.set_multiplier(table, torch.tensor(0.5))
+
+
+def test_a_copy_of_an_optimizer_has_no_multipliers():
+    """They belong to a training that goes on, like hooks."""
+    table = torch.nn.Parameter(torch.zeros(3))
+    optimizer = FTRL([table])
+    optimizer.set_multiplier(table, torch.tensor(0.0))
+    copied = copy.deepcopy(optimizer)
+    (weights,) = copied.param_groups[0]["params"]
+    weights.grad = torch.ones(3)
+    copied.step()
+    assert (weights != 0).all()
