@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,7 +29,23 @@ from sklearn_memgen.training.losses import (
 from sklearn_memgen.training.observers import Observer, find_observers, wants_batches
 from sklearn_memgen.training.prediction import PredictsBatches
 
-__all__ = ["ResidentNet"]
+__all__ = ["Pass", "ResidentNet"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass over batches that a net waits for; see `ResidentNet.passes`.
+
+    Parameters
+    ----------
+    iterator : ResidentBatches
+        The batches.
+    training : bool
+        Whether to learn from them, or only to validate.
+    """
+
+    iterator: ResidentBatches
+    training: bool
 
 
 class ResidentNet(PredictsBatches, NeuralNetClassifier):
@@ -43,7 +61,9 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
     module : torch.nn.Module class or instance
         The net. Called with what `Rows.inputs` gives, returns logits. If it has a
         method `optimizer_groups`, the parameters of each group it names go to an
-        optimizer of their own.
+        optimizer of their own. If it has a method `draw_inputs`, it is called in
+        training with the inputs of each batch, and returns those that the module gets:
+        the place for what is random.
     group_optimizers : dict of str to callable, default=None
         Makes the optimizer of each group from its parameters. Groups not named here
         belong to the main optimizer.
@@ -164,6 +184,41 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> ResidentNet:
         """Train; see skorch. Ctrl-C ends it and leaves a usable net."""
+        with self._looping(epochs):
+            super().fit_loop(X, y, epochs=epochs, **fit_params)
+        return self
+
+    def passes(self, X: Any, y: Any = None) -> Generator[Pass, float, None]:
+        """Do what `fit_loop` does, but let the caller compute the passes.
+
+        Parameters
+        ----------
+        X, y : dataset and targets
+            See `fit`.
+
+        Yields
+        ------
+        wanted : Pass
+            Is to be answered, by ``send``, with the mean loss. A ``KeyboardInterrupt``
+            that is thrown in ends the training as Ctrl-C does.
+        """
+        with self._looping(None):
+            training, validation = self.get_split_datasets(X, y)
+            datasets = {"dataset_train": training, "dataset_valid": validation}
+            kinds = [(self.get_iterator(training, training=True), True, "train")]
+            if validation is not None:
+                kinds.append((self.get_iterator(validation), False, "valid"))
+            for _ in range(self._n_epochs):
+                self.notify("on_epoch_begin", **datasets)
+                for iterator, learning, prefix in kinds:
+                    self._begin_pass(iterator, learning)
+                    loss = yield Pass(iterator, learning)
+                    self._end_pass(loss, learning, prefix)
+                self.notify("on_epoch_end", **datasets)
+
+    @contextmanager
+    def _looping(self, epochs: int | None) -> Iterator[None]:
+        """Prepare for epochs, and leave a usable net however they end."""
         self._n_epochs = self.max_epochs if epochs is None else epochs
         self._step = 0
         self._stopped_by_callback = False
@@ -171,7 +226,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         self._rates = self._scheduled_rates()
         self._average = self._make_average()
         try:
-            super().fit_loop(X, y, epochs=epochs, **fit_params)
+            yield
         except KeyboardInterrupt:
             # skorch's callbacks end training by the same exception.
             if not self._stopped_by_callback:
@@ -189,7 +244,6 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
                 self._average.swap(in_place=True)
             del self._rates, self._average
             self._observers = ()
-        return self
 
     def _make_average(self) -> WeightAverage | None:
         if self.ema_decay is None:
@@ -219,10 +273,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         """Pass over the batches once, and record the mean loss `<prefix>_loss`."""
         if iterator is None:
             return
-        self._n_batches = len(iterator)
-        if self._average is not None:
-            self._average.swap(in_place=not training)
-        self._observers = find_observers(self.callbacks_) if training else ()
+        self._begin_pass(iterator, training)
         if wants_batches(self.callbacks_):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             seen = [
@@ -233,6 +284,15 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
             loss = sum(n * x for n, x in seen) / sum(n for n, _ in seen)
         else:
             loss = self._run_quietly(iterator, training)
+        self._end_pass(loss, training, prefix)
+
+    def _begin_pass(self, iterator: ResidentBatches, training: bool) -> None:
+        self._n_batches = len(iterator)
+        if self._average is not None:
+            self._average.swap(in_place=not training)
+        self._observers = find_observers(self.callbacks_) if training else ()
+
+    def _end_pass(self, loss: float, training: bool, prefix: str) -> None:
         self.history.record(f"{prefix}_loss", loss)
         if training:
             self.history.record("learning_rate", self._rates[0][0]["lr"])
@@ -272,6 +332,8 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mean weighted loss and the logits of a batch."""
         inputs, y = batch
+        if self.module_.training and hasattr(self.module_, "draw_inputs"):
+            inputs = self.module_.draw_inputs(inputs)
         logits = self.infer(inputs)
         losses = self.criterion_(logits, y)
         for observer in self._observers:
