@@ -193,6 +193,13 @@ class ResidentDataset(Dataset):
     def __len__(self) -> int:
         return len(self.X)
 
+    @property
+    def targets(self) -> Tensor:
+        """The targets, which must be there."""
+        if self.y is None:
+            raise ValueError("the dataset has no targets")
+        return self.y
+
     def __getitem__(self, rows: int | slice) -> tuple[Any, Any]:
         """Return inputs and target of some rows, as torch datasets do."""
         if isinstance(rows, int):
