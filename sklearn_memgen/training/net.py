@@ -350,6 +350,10 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
                 if p.grad is not None and not p.grad.is_sparse
             ]
             nn.utils.clip_grad_norm_(dense, self.clip_norm)
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        """Set the learning rates of this step, and count it."""
         if self.schedule == "cosine":
             # Between the ends, so that neither the first step nor the last is lost.
             progress = (self._step + 0.5) / (self._n_epochs * self._n_batches)

@@ -13,12 +13,14 @@ from torch.func import functional_call, vmap
 
 from sklearn_memgen.training.devices import in_bfloat16
 from sklearn_memgen.training.member import StartedMember
+from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.stackable import (
     CannotStackError,
     as_arguments,
     skeleton,
     values_differ,
 )
+from sklearn_memgen.training.stacked_optimizers import StackedOptimizers
 from sklearn_memgen.training.stacked_rows import StackedBatch, StackedRows
 
 __all__ = ["Stack", "train_stacked"]
@@ -51,7 +53,7 @@ class Stack:
         self.device = device
         self.nets = [member.net for member in members]
         self.module = self.nets[0].module_
-        self.parameters = [dict(net.module_.named_parameters()) for net in self.nets]
+        self.parameters = [_by_optimizer(net) for net in self.nets]
         self.weights = torch.stack([_flat(p.values()) for p in self.parameters])
         self.places: dict[str, slice] = {}
         begin = 0
@@ -63,6 +65,8 @@ class Stack:
                 view = self.weights[k, self.places[name]].view_as(parameter)
                 parameter.data = view
         self.learned = [n for n, p in self.parameters[0].items() if p.requires_grad]
+        self._optimizers: StackedOptimizers | None = None
+        self._leaves: dict[str, Tensor] = {}
         self._set_buffers()
 
     def _set_buffers(self) -> None:
@@ -82,16 +86,26 @@ class Stack:
             for parameter in parameters.values():
                 parameter.data = parameter.data.clone()
                 parameter.grad = None
+        for net in self.nets:
+            for name in net._optimizers:
+                for state in getattr(net, f"{name}_").state.values():
+                    for key, value in state.items():
+                        if isinstance(value, Tensor):
+                            state[key] = value.clone()
 
     # Computing
 
     def leaves(self, n_members: int) -> dict[str, Tensor]:
         """Return the parameters of the first members, (n_members, ...), to learn."""
-        leaves = {}
+        kept = self._leaves
+        if kept and len(next(iter(kept.values()))) == n_members:
+            return kept
+        leaves: dict[str, Tensor] = {}
         for name, place in self.places.items():
             shape = self.parameters[0][name].shape
             leaf = self.weights[:n_members, place].detach().view(n_members, *shape)
             leaves[name] = leaf.requires_grad_(name in self.learned)
+        self._leaves = leaves
         return leaves
 
     def logits(self, leaves: dict[str, Tensor], inputs: Any) -> Tensor:
@@ -131,9 +145,16 @@ class Stack:
             net._set_training(training)
         totals = torch.zeros(len(self.nets), device=self.device, dtype=torch.float64)
         run_step = self._learn if training else self._validate
-        for batch in rows:
-            losses = run_step(batch)
-            totals[: len(losses)] += (losses * batch.weight).sum(1)
+        if training:
+            learned = {name: self.places[name] for name in self.learned}
+            self._optimizers = StackedOptimizers.make(self.nets, self.weights, learned)
+        try:
+            for batch in rows:
+                losses = run_step(batch)
+                totals[: len(losses)] += (losses * batch.weight).sum(1)
+        finally:
+            if training and self._optimizers is not None:
+                self._optimizers.write()
         lengths = torch.tensor(rows.lengths, device=self.device)
         return (totals / lengths).tolist()
 
@@ -159,7 +180,7 @@ class Stack:
                 observer.observe(
                     batch.of(k), logits[k, :n].detach(), losses[k, :n].detach()
                 )
-        self._step(n_members, gradients)
+        self._step(n_members, dict(zip(self.learned, gradients, strict=True)))
         return losses.detach()
 
     def _draw_inputs(self, batch: StackedBatch) -> None:
@@ -173,16 +194,20 @@ class Stack:
             if drawn is not inputs:
                 batch.replace_inputs(k, drawn)
 
-    def _step(self, n_members: int, gradients: Sequence[Tensor]) -> None:
-        """Let the optimizers of the members take their steps."""
-        # Fused optimizers take it for granted that a gradient lies as its parameter.
-        gradients = [gradient.contiguous() for gradient in gradients]
-        for k, net in enumerate(self.nets[:n_members]):
-            for name, gradient in zip(self.learned, gradients, strict=True):
-                self.parameters[k][name].grad = gradient[k]
-            net._before_step()
-            for name in net._optimizers:
-                getattr(net, f"{name}_").step()
+    def _step(self, n_members: int, gradients: dict[str, Tensor]) -> None:
+        """Step with the first members, together or by the optimizer of each."""
+        if self._optimizers is not None:
+            self._optimizers.step(gradients)
+        else:
+            # Fused optimizers take it for granted that a gradient lies as its weight.
+            gradients = {name: g.contiguous() for name, g in gradients.items()}
+            for k, net in enumerate(self.nets[:n_members]):
+                for name, gradient in gradients.items():
+                    self.parameters[k][name].grad = gradient[k]
+                net._before_step()
+                for name in net._optimizers:
+                    getattr(net, f"{name}_").step()
+        for net in self.nets[:n_members]:
             if net._average is not None:
                 net._average.update()
 
@@ -246,6 +271,19 @@ class Stack:
         )
         if changed or skeleton(self.module) != before[0]:
             raise CannotStackError("its buffers or attributes change in forward")
+
+
+def _by_optimizer(net: ResidentNet) -> dict[str, Tensor]:
+    """Return the parameters by name, those of each optimizer one after another."""
+    optimizers = [getattr(net, f"{name}_") for name in net._optimizers]
+    place = {
+        parameter: k
+        for k, optimizer in enumerate(optimizers)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    named = net.module_.named_parameters()
+    return dict(sorted(named, key=lambda item: place.get(item[1], len(optimizers))))
 
 
 def _flat(tensors: Any) -> Tensor:

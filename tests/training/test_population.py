@@ -30,6 +30,7 @@ from sklearn_memgen.training import (
 from sklearn_memgen.training.member import StartedMember
 from sklearn_memgen.training.stackable import stacking_key
 from sklearn_memgen.training.stacked import Stack
+from sklearn_memgen.training.stacked_optimizers import StackedOptimizers
 
 GENERATOR = torch.Generator().manual_seed(0)
 NUMBERS = torch.randn(420, 4, generator=GENERATOR)
@@ -207,6 +208,23 @@ def test_a_stack_equals_nets_alone(kind, option):
     results = Population(members, strategy="stacked").train().results_
     assert {result.strategy for result in results} == {"stacked"}
     assert_equal_nets(members, results, 1e-2)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_optimizers_step_as_one(option, monkeypatch):
+    """All but those that only they themselves know, such as RMSprop here."""
+    made = []
+    make = StackedOptimizers.make
+
+    def spying(*args):
+        made.append(make(*args))
+        return made[-1]
+
+    monkeypatch.setattr(StackedOptimizers, "make", spying)
+    members = make_members("wide_deep", **OPTIONS[option])
+    Population(members, strategy="stacked").train()
+    assert made
+    assert all((stacked is None) == (option == "rmsprop") for stacked in made)
 
 
 def test_stacks_have_several_nets_at_once():
