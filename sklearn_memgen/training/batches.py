@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 __all__ = [
+    "MEMORY_SHARE",
     "ArrayTensors",
     "Batch",
     "Origin",
@@ -25,7 +26,7 @@ __all__ = [
 #: most of the cost of an index call a batch, and bounds the memory of the copy.
 _BLOCK_ROWS = 2**14
 #: Share of the device's free memory that data may take; the rest is for the net.
-_MEMORY_SHARE = 0.5
+MEMORY_SHARE = 0.5
 
 
 class Rows(Protocol):
@@ -277,7 +278,7 @@ class ResidentDataset(Dataset):
         if device.type != "cuda":
             return self.to(device)
         free, _ = torch.cuda.mem_get_info(device)
-        if self.X.nbytes <= _MEMORY_SHARE * free:
+        if self.X.nbytes <= MEMORY_SHARE * free:
             return self.to(device)
         return self.pin_memory()
 

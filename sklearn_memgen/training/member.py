@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sklearn_memgen.training.batches import ResidentDataset, SelectedRows
+from sklearn_memgen.training.batches import ResidentDataset, Rows, SelectedRows
 from sklearn_memgen.training.devices import OwnRandomness, seeded
 from sklearn_memgen.training.fitting import history_frame, train, train_in_passes
 from sklearn_memgen.training.guide import Guide
@@ -159,6 +160,29 @@ class StartedMember:
         )
         self._resume(lambda passes: next(passes))
 
+    def place(self, tables: dict[int, Rows]) -> None:
+        """Bring the data to the device; `tables` are those that are there already."""
+        self.training = self._placed(self.training, tables)
+        if self.validation is not None:
+            self.validation = self._placed(self.validation, tables)
+
+    def _placed(
+        self, data: ResidentDataset, tables: dict[int, Rows]
+    ) -> ResidentDataset:
+        chosen = data.X if isinstance(data.X, SelectedRows) else None
+        table = data.X if chosen is None else chosen.table
+        if id(table) not in tables:
+            tables[id(table)] = table.to(self.device)
+        X = tables[id(table)]
+        if chosen is not None:
+            X = SelectedRows(X, chosen.rows.to(self.device))
+        return replace(
+            data,
+            X=X,
+            y=None if data.y is None else data.y.to(self.device),
+            weight=None if data.weight is None else data.weight.to(self.device),
+        )
+
     def answer(self, loss: float) -> None:
         """Go on after the wanted pass, up to the next."""
         self._resume(lambda passes: passes.send(loss))
@@ -180,7 +204,8 @@ class StartedMember:
     def interrupt(self) -> None:
         """End training as Ctrl-C does; the net keeps what it has learned."""
         if self.wanted is not None:
-            self._resume(lambda passes: passes.throw(KeyboardInterrupt()))
+            with suppress(KeyboardInterrupt):
+                self._resume(lambda passes: passes.throw(KeyboardInterrupt()))
 
     def abandon(self) -> None:
         """End training at once, for an error that is not the member's."""
@@ -195,7 +220,8 @@ class StartedMember:
             try:
                 self.wanted = go_on(self._passes)
             except StopIteration:
-                pass
+                if self.net.interrupted_:
+                    raise KeyboardInterrupt from None
             except Exception as error:
                 self.error = error
 

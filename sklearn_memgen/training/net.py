@@ -235,7 +235,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
                     f"training was interrupted in epoch {len(self.history)}; the "
                     "model keeps what it has learned so far",
                     UserWarning,
-                    stacklevel=2,
+                    stacklevel=4,
                 )
         finally:
             for group, rate in self._rates:

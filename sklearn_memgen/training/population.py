@@ -165,9 +165,11 @@ class Population:
     def _train_group(self, group: list[int]) -> list[int]:
         """Train members of one structure, and return those that are left."""
         net = self._started[group[0]].net
-        if self.strategy == "auto" and not stacking_pays(net, len(group)):
+        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        if self.strategy == "auto" and not stacking_pays(net, len(group), n_jobs):
             return group
-        size = members_a_chunk(net)
+        n_chunks = -(-len(group) // members_a_chunk(net))
+        size = -(-len(group) // n_chunks)  # even, so that the last is not small
         left: list[int] = []
         for begin in range(0, len(group), size):
             chunk = group[begin : begin + size]

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from sklearn_memgen.training.batches import ResidentBatches, Rows, SelectedRows
+from sklearn_memgen.training.batches import (
+    MEMORY_SHARE,
+    ResidentBatches,
+    ResidentDataset,
+    Rows,
+    SelectedRows,
+)
 from sklearn_memgen.training.member import StartedMember
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import wants_batches
@@ -27,6 +33,8 @@ __all__ = [
 
 #: What a stack computes in the place of a net; a net that does it otherwise is alone.
 _OWN_STEPS = ("_loss", "infer", "_run_quietly", "_before_step", "fit_loop", "passes")
+#: Attributes that are no settings: tensors and hooks, which are looked at apart.
+_OF_ALL_MODULES = frozenset(nn.Module().__dict__)
 #: Rows on which inputs are looked at.
 _FEW_ROWS = 64
 
@@ -77,6 +85,7 @@ def stacking_key(started: StartedMember) -> Hashable:
         [(n, b.shape, b.dtype) for n, b in module.named_buffers()].__repr__(),
         id(table_of(started.training.X)),
         None if validation is None else id(table_of(validation.X)),
+        started.training.targets.dtype,
         net.batch_size,
         str(net.precision),
         net.ema_decay is None,
@@ -100,6 +109,16 @@ def _check_net(started: StartedMember) -> None:
     for data in (started.training, started.validation):
         if data is not None and data.y is None:
             raise CannotStackError("its data has no targets")
+        if data is not None and not _fits(data, started.device):
+            raise CannotStackError("its table takes more than the device can hold")
+
+
+def _fits(data: ResidentDataset, device: torch.device) -> bool:
+    """Tell whether the data would be brought to a GPU, or streamed."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return data.X.nbytes <= MEMORY_SHARE * free
 
 
 def _check_module(module: nn.Module) -> None:
@@ -132,7 +151,7 @@ def skeleton(module: nn.Module) -> str:
             {
                 key: value
                 for key, value in part.__dict__.items()
-                if key not in ("_parameters", "_buffers", "_modules", "training")
+                if key not in _OF_ALL_MODULES
             },
         )
         for name, part in module.named_modules()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
+from sklearn_memgen.training.batches import Rows
 from sklearn_memgen.training.devices import in_bfloat16
 from sklearn_memgen.training.member import StartedMember
 from sklearn_memgen.training.net import ResidentNet
@@ -309,22 +310,23 @@ def train_stacked(members: Sequence[StartedMember], device: torch.device) -> Non
     """
     active = sorted(members, key=lambda member: -len(member.training))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        tables: dict[int, Rows] = {}
+        for member in active:
+            member.place(tables)
         stack = Stack(active, device)
         try:
             stack.check()
         finally:
             stack.release()
-        for member in active:
-            member.begin()
         try:
+            for member in active:
+                member.begin()
             while active := [m for m in active if m.wanted is not None]:
                 stack = Stack(active, device)
                 try:
                     while all(member.wanted for member in active):
                         for member, loss in zip(active, stack.run(), strict=True):
                             member.answer(loss)
-                            if member.net.interrupted_:
-                                raise KeyboardInterrupt
                 finally:
                     stack.release()
         except KeyboardInterrupt:

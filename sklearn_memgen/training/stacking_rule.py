@@ -15,12 +15,14 @@ _CHUNK_BYTES = 2**23
 _MEMORY_SHARE = 0.25
 #: Weight, gradient and two moments.
 _COPIES = 4
-#: On a CPU, larger nets keep a core busy alone.
-_MOST_PARAMETERS = 2**14
+#: On a CPU, how many times as fast nets of up to so many weights are trained together,
+#: if there are enough of them; see `benchmarks/population.py`.
+_GAINS = ((2**12, 2.5), (2**13, 1.9), (2**16, 1.1))
+_ENOUGH = 8
 
 
-def stacking_pays(net: ResidentNet, n_members: int) -> bool:
-    """Tell whether members are quicker together than one after another.
+def stacking_pays(net: ResidentNet, n_members: int, n_jobs: int = 1) -> bool:
+    """Tell whether members are quicker together than one by one.
 
     Parameters
     ----------
@@ -28,15 +30,21 @@ def stacking_pays(net: ResidentNet, n_members: int) -> bool:
         One of the nets, initialized.
     n_members : int
         How many there are of its structure.
+    n_jobs : int, default=1
+        Processes that they could be trained in instead.
 
     Returns
     -------
     pays : bool
-        By the figures of `benchmarks/population.py`.
+        By the figures of `benchmarks/population.py` on a CPU; always on a GPU, where
+        one small net leaves nearly all of it idle.
     """
     if torch.device(net.device).type == "cuda":
         return n_members > 1
-    return n_members > 1 and _n_parameters(net) <= _MOST_PARAMETERS
+    if n_members < _ENOUGH:
+        return False
+    n_parameters = _n_parameters(net)
+    return any(n_parameters <= most and gain > n_jobs for most, gain in _GAINS)
 
 
 def members_a_chunk(net: ResidentNet) -> int:

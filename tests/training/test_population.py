@@ -483,12 +483,29 @@ def test_members_of_other_structure_or_settings_are_stacked_apart():
 
 
 def test_chunks_change_nothing(monkeypatch):
-    monkeypatch.setattr(
-        "sklearn_memgen.training.population.members_a_chunk", lambda net: 2
-    )
+    names = Population.train.__globals__
+    monkeypatch.setitem(names, "members_a_chunk", lambda net: 2)
     members = make_members(n_members=5)
     results = Population(members, strategy="stacked").train().results_
     assert_equal_nets(members, results, 1e-4)
+
+
+def test_auto_stacks_many_small_nets_only():
+    data = ResidentDataset(ARRAY, LABELS)
+
+    def strategies(n_members, n_units, **settings):
+        def make():
+            layers = nn.Linear(4, n_units), nn.ReLU(), nn.Linear(n_units, 1)
+            return make_net(lambda: nn.Sequential(*layers), max_epochs=1)
+
+        members = [Member(make, data, seed=k) for k in range(n_members)]
+        population = Population(members, device="cpu", **settings).train()
+        return {result.strategy for result in population}
+
+    assert strategies(8, 16) == {"stacked"}
+    assert strategies(2, 16) == {"sequential"}
+    assert strategies(8, 20_000) == {"sequential"}
+    assert strategies(8, 1_000, n_jobs=2) == {"joblib"}
 
 
 def test_unknown_strategy():
@@ -535,7 +552,6 @@ def test_ctrl_c_leaves_readable_members(strategy, where, monkeypatch):
         return method(self, *args)
 
     monkeypatch.setattr(owner, name, pressing)
-    monkeypatch.setattr("sklearn_memgen.training.stackable._OWN_STEPS", ())
     members = make_members(n_members=3, params={"max_epochs": 5})
     members[0] = replace(members[0], make_net=partial(make_net, max_epochs=1))
     with pytest.warns(UserWarning, match="1 of 3 members are finished"):
@@ -555,6 +571,22 @@ def test_randomness_outside_is_untouched():
     torch.manual_seed(3)
     Population(make_members("wide_deep"), strategy="stacked").train()
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_stack_on_a_gpu():
+    settings = {"precision": "float32", "device": "cuda"}
+    members = make_members("wide_deep", params=settings)
+    population = Population(members, strategy="stacked", device="cuda").train()
+    alone = Population(members, strategy="sequential", device="cuda").train()
+    for one, other in zip(population, alone, strict=True):
+        torch.testing.assert_close(
+            probabilities_of(one.net, TABLE),
+            probabilities_of(other.net, TABLE),
+            rtol=0,
+            atol=1e-3,
+        )
 
 
 def test_stacking_is_quiet():
