@@ -16,6 +16,7 @@ __all__ = [
     "ArrayTensors",
     "Batch",
     "Origin",
+    "Pass",
     "ResidentBatches",
     "ResidentDataset",
     "Rows",
@@ -339,6 +340,22 @@ class ResidentBatches:
                     else order[start + begin : start + end]
                 )
                 yield block.batch(slice(begin, end), numbers)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass over batches that a net waits for; see `ResidentNet.passes`.
+
+    Parameters
+    ----------
+    iterator : ResidentBatches
+        The batches.
+    training : bool
+        Whether to learn from them, or only to validate.
+    """
+
+    iterator: ResidentBatches
+    training: bool
 
 
 def _device_of(dataset: ResidentDataset) -> torch.device:

@@ -11,9 +11,9 @@ import pandas as pd
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
-from sklearn_memgen.training.batches import ResidentDataset
+from sklearn_memgen.training.batches import Pass, ResidentDataset
 from sklearn_memgen.training.guide_callback import GuideCallback
-from sklearn_memgen.training.net import Pass, ResidentNet
+from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
 
 __all__ = ["auto_batch_size", "auto_max_epochs", "train", "train_in_passes"]

@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sklearn_memgen.training.batches import ResidentDataset, Rows, SelectedRows
+from sklearn_memgen.training.batches import Pass, ResidentDataset, Rows, SelectedRows
 from sklearn_memgen.training.devices import OwnRandomness, seeded
 from sklearn_memgen.training.fitting import history_frame, train, train_in_passes
 from sklearn_memgen.training.guide import Guide
 from sklearn_memgen.training.guide_callback import GuideCallback
-from sklearn_memgen.training.net import Pass, ResidentNet
+from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.trace import Trace
 
 __all__ = ["Member", "StartedMember", "TrainedMember"]

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch.optim import Optimizer
 from sklearn_memgen.training.averaging import WeightAverage
 from sklearn_memgen.training.batches import (
     Batch,
+    Pass,
     ResidentBatches,
     ResidentDataset,
 )
@@ -26,29 +26,14 @@ from sklearn_memgen.training.losses import (
     cosine_with_warm_up,
     probabilities,
 )
+from sklearn_memgen.training.moving import MovesDevices
 from sklearn_memgen.training.observers import Observer, find_observers, wants_batches
 from sklearn_memgen.training.prediction import PredictsBatches
 
-__all__ = ["Pass", "ResidentNet"]
+__all__ = ["ResidentNet"]
 
 
-@dataclass(frozen=True)
-class Pass:
-    """A pass over batches that a net waits for; see `ResidentNet.passes`.
-
-    Parameters
-    ----------
-    iterator : ResidentBatches
-        The batches.
-    training : bool
-        Whether to learn from them, or only to validate.
-    """
-
-    iterator: ResidentBatches
-    training: bool
-
-
-class ResidentNet(PredictsBatches, NeuralNetClassifier):
+class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
     """A skorch net whose data stays on the device.
 
     Batches are indexed out of tensors on the device, the loss is summed there and read
@@ -410,35 +395,3 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         with torch.no_grad():
             loss, logits = self._loss(batch)
         return {"loss": loss, "y_pred": logits}
-
-    # Moving
-
-    def to(self, device: torch.device | str) -> ResidentNet:
-        """Move the net and the state of its optimizers to a device, in place."""
-        self.module_.to(device)
-        self.criterion_.to(device)
-        for name in self._optimizers:
-            optimizer = getattr(self, f"{name}_")
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    state = optimizer.state[parameter]
-                    for key, value in state.items():
-                        # Step counters are scalars; only fused optimizers want them
-                        # beside the parameters.
-                        follows = isinstance(value, Tensor) and (
-                            value.ndim > 0 or group.get("fused")
-                        )
-                        if follows:
-                            state[key] = value.to(device)
-        self.device = str(device)
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return a state that any machine can load: everything on the CPU."""
-        device = self.device
-        if not self.initialized_ or torch.device(device).type == "cpu":
-            return super().__getstate__()
-        try:
-            return self.to("cpu").__getstate__()
-        finally:
-            self.to(device)

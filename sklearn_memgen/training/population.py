@@ -123,9 +123,11 @@ class Population:
         Raises
         ------
         ValueError
-            If `strategy` is unknown, or "stacked" and a member cannot be stacked.
+            If `strategy` is unknown, or "stacked" and a member cannot be stacked, or
+            if two members have a callback in common.
         """
         check_option("strategy", self.strategy, _STRATEGIES)
+        self._check_callbacks()
         self._device = resolve_device(self.device)
         self._started: dict[int, StartedMember] = {}
         self.interrupted_ = False
@@ -145,6 +147,19 @@ class Population:
             del self._started
         self._warn()
         return self
+
+    def _check_callbacks(self) -> None:
+        owners: dict[int, int] = {}
+        for k, member in enumerate(self.members):
+            for callback in member.callbacks:
+                bare = callback[1] if isinstance(callback, tuple) else callback
+                owner = owners.setdefault(id(bare), k)
+                if owner != k:
+                    raise ValueError(
+                        f"members {owner} and {k} have the same "
+                        f"{type(bare).__name__} among their callbacks; give each one "
+                        "of its own"
+                    )
 
     def _train_stacked(self) -> list[int]:
         """Train what can be stacked, and return the members that are left."""

@@ -222,6 +222,9 @@ class Stack:
         CannotStackError
             If they cannot be computed together, or only slowly, or come out otherwise.
         """
+        each = [p for parameters in self.parameters for p in parameters.values()]
+        if len(set(each)) < len(each):
+            raise CannotStackError("its parameters are those of another member, too")
         rows = self.members[0].training.take(slice(0, 8))
         batch = rows.to(self.device).batch(slice(0, 8))
         args, kwargs = as_arguments(batch[0])

@@ -321,8 +321,8 @@ def test_all_strategies_have_the_same_results(strategy):
 
 
 def test_a_trace_has_a_place_for_each_row_of_the_table():
-    member = replace(make_members()[2], callbacks=[Trace()])
-    population = Population([member, member], strategy="stacked").train()
+    members = [replace(make_members()[2], callbacks=[Trace()]) for _ in range(2)]
+    population = Population(members, strategy="stacked").train()
     seen = population[0].trace.to_frame()["n_seen"]
     assert len(seen) == 420
     assert seen[seen > 0].index.tolist() == list(range(100, 237))
@@ -444,13 +444,18 @@ def dropout():
         (Branching, (), "Branching cannot be computed by vmap"),
         (Unused, (), "'other.weight' has no part in the loss"),
         (Counting, (), "buffers or attributes change"),
-        (make_mlp, (Watching(),), "a hook for batches"),
+        (make_mlp, (Watching,), "a hook for batches"),
     ],
 )
 def test_what_cannot_be_stacked_is_trained_alone(make_module, callbacks, message):
     data = ResidentDataset(ARRAY, LABELS)
     members = [
-        Member(partial(make_net, make_module), data, seed=k, callbacks=callbacks)
+        Member(
+            partial(make_net, make_module),
+            data,
+            seed=k,
+            callbacks=[make() for make in callbacks],
+        )
         for k in range(2)
     ]
     with pytest.raises(ValueError, match="member 0 cannot be stacked: .*" + message):
@@ -506,6 +511,21 @@ def test_auto_stacks_many_small_nets_only():
     assert strategies(2, 16) == {"sequential"}
     assert strategies(8, 20_000) == {"sequential"}
     assert strategies(8, 1_000, n_jobs=2) == {"joblib"}
+
+
+def test_members_share_no_callbacks():
+    trace = Trace()
+    members = [replace(m, callbacks=[trace]) for m in make_members()]
+    with pytest.raises(ValueError, match="members 0 and 1 have the same Trace"):
+        Population(members).train()
+
+
+def test_members_share_no_parameters():
+    module = make_mlp()
+    data = ResidentDataset(ARRAY, LABELS)
+    members = [Member(partial(make_net, lambda: module), data) for _ in range(2)]
+    with pytest.raises(ValueError, match="are those of another member, too"):
+        Population(members, strategy="stacked").train()
 
 
 def test_unknown_strategy():
