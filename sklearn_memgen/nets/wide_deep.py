@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_memgen.nets.deep import SPARSE_FROM, DeepPart, NumberInput
@@ -57,8 +58,11 @@ class WidePart(nn.Module):
     ) -> Tensor:
         """Return the logits, shape (batch, n_outputs); see `WideDeep.forward`."""
         logits = self.numbers(numbers) @ self.slopes + self.bias
-        if self.ids is not None:
+        if self.ids is not None and self.ids.sparse:
             logits = logits + self.ids(ids)
+        elif self.ids is not None:
+            # The same sum, as vmap can compute it for many nets at once.
+            logits = logits + F.embedding(ids, self.ids.weight).sum(1)
         if self.bag is not None:
             logits = logits + self.bag(indices, offsets, per_sample_weights=values)
         return logits
@@ -106,7 +110,7 @@ class WideDeep(nn.Module):
         Whether there is a wide part.
     unknown_rate : float, default=0.0
         Share of ids that are replaced at random, in training, by the unknown id of
-        their column, so that it is trained as well.
+        their column, so that it is trained as well; see `draw_inputs`.
     n_members : int, default=1
         Number of perceptrons in the deep part. They share embeddings and the wide part.
 
@@ -200,12 +204,21 @@ class WideDeep(nn.Module):
         logits : Tensor of shape (batch, n_outputs) or (batch, n_members, n_outputs)
             The sum of both parts' logits, for each of several members.
         """
-        if self.training and self.unknown_rate and ids.shape[1]:
-            masked = torch.rand(ids.shape, device=ids.device) < self.unknown_rate
-            ids = torch.where(masked, self.unknown_ids, ids)
         inputs = (numbers, ids, indices, values, offsets)
         deep = None if self.deep is None else self.deep(*inputs)
         return add_logits(deep, None if self.wide is None else self.wide(*inputs))
+
+    def draw_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a batch's inputs with unknown ids at random, for training.
+
+        It is not part of `forward`, so that nets that are computed together can draw
+        each for itself.
+        """
+        ids = inputs["ids"]
+        if not self.unknown_rate or not ids.shape[1]:
+            return inputs
+        masked = torch.rand(ids.shape, device=ids.device) < self.unknown_rate
+        return inputs | {"ids": torch.where(masked, self.unknown_ids, ids)}
 
     def fast_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """Return what `forward` does, but for rounding, for prediction on a CPU."""

@@ -24,8 +24,10 @@ from sklearn_memgen.training.losses import (
     pool_outputs,
     probabilities,
 )
+from sklearn_memgen.training.member import Member, TrainedMember
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import Observer
+from sklearn_memgen.training.population import Population
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
 from sklearn_memgen.training.trace import Trace
@@ -39,8 +41,10 @@ __all__ = [
     "GuideDisplay",
     "GuideHandle",
     "LogisticLoss",
+    "Member",
     "Observer",
     "Origin",
+    "Population",
     "ProgressBar",
     "RegressionLoss",
     "ResidentBatches",
@@ -49,6 +53,7 @@ __all__ = [
     "ResidentRegressionNet",
     "Rows",
     "Trace",
+    "TrainedMember",
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",

@@ -32,11 +32,16 @@ class WeightAverage:
     """
 
     def __init__(self, parameters: Iterable[Tensor], decay: float) -> None:
-        self.weights = [parameter.detach() for parameter in parameters]
+        self.parameters = list(parameters)
         self.average = [weight.clone() for weight in self.weights]
         self.decay = decay
         self.in_place = False
         self._n_steps = 0
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weights as they are now, wherever they have been moved."""
+        return [parameter.detach() for parameter in self.parameters]
 
     def update(self) -> None:
         """Count a step, after which the weights may enter the average."""

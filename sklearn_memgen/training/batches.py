@@ -12,19 +12,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 __all__ = [
+    "MEMORY_SHARE",
     "ArrayTensors",
     "Batch",
     "Origin",
+    "Pass",
     "ResidentBatches",
     "ResidentDataset",
     "Rows",
+    "SelectedRows",
 ]
 
 #: Rows that are gathered at once. Batches are views into such a block, which saves
 #: most of the cost of an index call a batch, and bounds the memory of the copy.
 _BLOCK_ROWS = 2**14
 #: Share of the device's free memory that data may take; the rest is for the net.
-_MEMORY_SHARE = 0.5
+MEMORY_SHARE = 0.5
 
 
 class Rows(Protocol):
@@ -82,6 +85,48 @@ class ArrayTensors:
     def inputs(self) -> Tensor | dict[str, Tensor]:
         """Return what the module is called with."""
         return self.arrays.get("", self.arrays)
+
+
+@dataclass(frozen=True)
+class SelectedRows:
+    """Some rows of a table, without a copy of them.
+
+    Parameters
+    ----------
+    table : Rows
+        The table.
+    rows : Tensor of shape (n_rows,), int64
+        Which of its rows, on its device.
+    """
+
+    table: Rows
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Tensor | slice) -> Rows:
+        return self.table[self.rows[rows]]
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> SelectedRows:
+        """Return the rows on `device`, with the whole table."""
+        return SelectedRows(
+            self.table.to(device, non_blocking=non_blocking),
+            self.rows.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> SelectedRows:
+        """Return the rows with the whole table in page-locked host memory."""
+        return SelectedRows(self.table.pin_memory(), self.rows.pin_memory())
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the whole table in bytes."""
+        return self.table.nbytes
+
+    def inputs(self) -> Tensor | dict[str, Tensor]:
+        """Return what the module is called with."""
+        return self.table[self.rows].inputs()
 
 
 class Batch(tuple):
@@ -150,6 +195,13 @@ class ResidentDataset(Dataset):
     def __len__(self) -> int:
         return len(self.X)
 
+    @property
+    def targets(self) -> Tensor:
+        """The targets, which must be there."""
+        if self.y is None:
+            raise ValueError("the dataset has no targets")
+        return self.y
+
     def __getitem__(self, rows: int | slice) -> tuple[Any, Any]:
         """Return inputs and target of some rows, as torch datasets do."""
         if isinstance(rows, int):
@@ -162,6 +214,21 @@ class ResidentDataset(Dataset):
             self.X[rows],
             None if self.y is None else self.y[rows],
             None if self.weight is None else self.weight[rows],
+        )
+
+    def select(self, rows: Tensor) -> ResidentDataset:
+        """Return some rows, with origin; those of `X` are not copied."""
+        chosen = rows.to(_device_of(self))
+        origin = self.origin
+        if origin is None and self.y is not None:
+            origin = Origin(np.arange(len(self)), self.y.cpu().numpy())
+        if origin is not None:
+            origin = replace(origin, rows=origin.rows[rows.cpu().numpy()])
+        return ResidentDataset(
+            SelectedRows(self.X, chosen),
+            None if self.y is None else self.y[chosen],
+            None if self.weight is None else self.weight[chosen],
+            origin,
         )
 
     def weighted(self, factor: Tensor | float) -> ResidentDataset:
@@ -212,7 +279,7 @@ class ResidentDataset(Dataset):
         if device.type != "cuda":
             return self.to(device)
         free, _ = torch.cuda.mem_get_info(device)
-        if self.X.nbytes <= _MEMORY_SHARE * free:
+        if self.X.nbytes <= MEMORY_SHARE * free:
             return self.to(device)
         return self.pin_memory()
 
@@ -248,11 +315,16 @@ class ResidentBatches:
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
+    def draw_order(self) -> Tensor | None:
+        """Draw the order of a pass, on the host; None is that of the dataset."""
+        return torch.randperm(len(self.dataset)) if self.shuffle else None
+
     def __iter__(self) -> Iterator[Batch]:
         n_rows, size = len(self.dataset), self.batch_size
         block_size = size * max(1, _BLOCK_ROWS // size)
         home = _device_of(self.dataset)
-        order = torch.randperm(n_rows).to(home) if self.shuffle else None
+        order = self.draw_order()
+        order = None if order is None else order.to(home)
         for start in range(0, n_rows, block_size):
             stop = min(start + block_size, n_rows)
             rows = slice(start, stop) if order is None else order[start:stop]
@@ -268,6 +340,22 @@ class ResidentBatches:
                     else order[start + begin : start + end]
                 )
                 yield block.batch(slice(begin, end), numbers)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass over batches that a net waits for; see `ResidentNet.passes`.
+
+    Parameters
+    ----------
+    iterator : ResidentBatches
+        The batches.
+    training : bool
+        Whether to learn from them, or only to validate.
+    """
+
+    iterator: ResidentBatches
+    training: bool
 
 
 def _device_of(dataset: ResidentDataset) -> torch.device:

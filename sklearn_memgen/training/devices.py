@@ -8,7 +8,13 @@ from functools import lru_cache
 
 import torch
 
-__all__ = ["at_most_threads", "in_bfloat16", "resolve_device", "seeded"]
+__all__ = [
+    "OwnRandomness",
+    "at_most_threads",
+    "in_bfloat16",
+    "resolve_device",
+    "seeded",
+]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -75,6 +81,37 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+class OwnRandomness:
+    """Random numbers that go on where they were, whoever draws between.
+
+    A context manager, within which torch's generators are in the state kept here. They
+    stay there afterwards: put them back by `seeded` or `torch.random.fork_rng`.
+
+    Parameters
+    ----------
+    device : torch.device
+        The device in use. The state that its generator and the host's have now is the
+        first.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device if device.type == "cuda" else None
+        self._keep()
+
+    def _keep(self) -> None:
+        self._host = torch.get_rng_state()
+        if self._cuda is not None:
+            self._device = torch.cuda.get_rng_state(self._cuda)
+
+    def __enter__(self) -> None:
+        torch.set_rng_state(self._host)
+        if self._cuda is not None:
+            torch.cuda.set_rng_state(self._device, self._cuda)
+
+    def __exit__(self, *exception: object) -> None:
+        self._keep()
 
 
 @contextmanager

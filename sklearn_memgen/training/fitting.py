@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ import pandas as pd
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
-from sklearn_memgen.training.batches import ResidentDataset
+from sklearn_memgen.training.batches import Pass, ResidentDataset
 from sklearn_memgen.training.guide_callback import GuideCallback
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.progress import ProgressBar
 
-__all__ = ["auto_batch_size", "auto_max_epochs", "train"]
+__all__ = ["auto_batch_size", "auto_max_epochs", "train", "train_in_passes"]
 
 #: What "auto" aims at: steps a pass and steps in all, within these bounds.
 _STEPS_A_PASS, _BATCH_SIZES = 64, (32, 512)
@@ -82,6 +83,49 @@ def train(
     history : DataFrame of shape (n_epochs, n_columns)
         What was recorded in each epoch since the net was made.
     """
+    settings = (callbacks, n_iter_no_change, tol, verbose)
+    with _prepared(net, validation, *settings):
+        net.partial_fit(training)
+    return history_frame(net.history)
+
+
+def train_in_passes(
+    net: ResidentNet,
+    training: ResidentDataset,
+    validation: ResidentDataset | None,
+    *,
+    callbacks: Iterable[Any] = (),
+    n_iter_no_change: int = 5,
+    tol: float = 0.0,
+) -> Generator[Pass, float, None]:
+    """Do what `train` does, but let the caller compute the passes.
+
+    Parameters
+    ----------
+    net, training, validation, callbacks, n_iter_no_change, tol
+        See `train`.
+
+    Yields
+    ------
+    wanted : Pass
+        See `ResidentNet.passes`.
+    """
+    with _prepared(net, validation, callbacks, n_iter_no_change, tol, 0):
+        net.notify("on_train_begin", X=training, y=None)
+        yield from net.passes(training)
+        net.notify("on_train_end", X=training, y=None)
+
+
+@contextmanager
+def _prepared(
+    net: ResidentNet,
+    validation: ResidentDataset | None,
+    callbacks: Iterable[Any],
+    n_iter_no_change: int,
+    tol: float,
+    verbose: int,
+) -> Iterator[None]:
+    """Give a net its callbacks, and rows to validate with for a while."""
     callbacks = list(callbacks)
     if validation is not None:
         stopping = EarlyStopping(
@@ -98,14 +142,13 @@ def train(
     net.initialize_callbacks()
     net.train_split = None if validation is None else predefined_split(validation)
     try:
-        net.partial_fit(training)
+        yield
     finally:
         # The net keeps no data, neither in memory nor when it is pickled.
         net.train_split = None
         for _, callback in net.callbacks_:
             if isinstance(callback, GuideCallback):
                 callback.on_train_end(net)  # which skorch leaves out after an error
-    return history_frame(net.history)
 
 
 def _say_nothing(text: str) -> None:

@@ -12,7 +12,13 @@ from torch.optim import LBFGS, Optimizer
 
 from sklearn_memgen.training.ftrl import FTRL
 
-__all__ = ["GuideHandle", "guide_steps", "list_names", "match_parameters"]
+__all__ = [
+    "GuideHandle",
+    "guide_steps",
+    "list_names",
+    "match_parameters",
+    "read_guide",
+]
 
 
 class GuideHandle:
@@ -263,6 +269,30 @@ class _GuidedStep:
             if parameter.grad is replacement:  # and not that of a later batch
                 parameter.grad = gradient
         self._kept, self._replaced = [], []
+
+
+def read_guide(optimizer: Optimizer) -> _GuidedStep | None:
+    """Return what guides the steps of an optimizer.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimizer; what `FTRL` knows by itself is left out.
+
+    Returns
+    -------
+    guide : _GuidedStep or None
+        Without parameters if nothing does; None if there is more than one guide, or
+        there are hooks of another kind.
+    """
+    before = list(optimizer._optimizer_step_pre_hooks.values())
+    after = list(optimizer._optimizer_step_post_hooks.values())
+    if not before and not after:
+        return _GuidedStep("update")
+    guide = getattr(before[0], "__self__", None) if before else None
+    if not isinstance(guide, _GuidedStep):
+        return None
+    return guide if (before, after) == ([guide.before], [guide.after]) else None
 
 
 def _multiply(gradient: Tensor, multiplier: Tensor, rows: Tensor | None) -> Tensor:

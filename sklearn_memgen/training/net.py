@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from sklearn_memgen.training.averaging import WeightAverage
 from sklearn_memgen.training.batches import (
     Batch,
+    Pass,
     ResidentBatches,
     ResidentDataset,
 )
@@ -24,13 +26,14 @@ from sklearn_memgen.training.losses import (
     cosine_with_warm_up,
     probabilities,
 )
+from sklearn_memgen.training.moving import MovesDevices
 from sklearn_memgen.training.observers import Observer, find_observers, wants_batches
 from sklearn_memgen.training.prediction import PredictsBatches
 
 __all__ = ["ResidentNet"]
 
 
-class ResidentNet(PredictsBatches, NeuralNetClassifier):
+class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
     """A skorch net whose data stays on the device.
 
     Batches are indexed out of tensors on the device, the loss is summed there and read
@@ -43,7 +46,9 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
     module : torch.nn.Module class or instance
         The net. Called with what `Rows.inputs` gives, returns logits. If it has a
         method `optimizer_groups`, the parameters of each group it names go to an
-        optimizer of their own.
+        optimizer of their own. If it has a method `draw_inputs`, it is called in
+        training with the inputs of each batch, and returns those that the module gets:
+        the place for what is random.
     group_optimizers : dict of str to callable, default=None
         Makes the optimizer of each group from its parameters. Groups not named here
         belong to the main optimizer.
@@ -164,6 +169,41 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         self, X: Any, y: Any = None, epochs: int | None = None, **fit_params: Any
     ) -> ResidentNet:
         """Train; see skorch. Ctrl-C ends it and leaves a usable net."""
+        with self._looping(epochs):
+            super().fit_loop(X, y, epochs=epochs, **fit_params)
+        return self
+
+    def passes(self, X: Any, y: Any = None) -> Generator[Pass, float, None]:
+        """Do what `fit_loop` does, but let the caller compute the passes.
+
+        Parameters
+        ----------
+        X, y : dataset and targets
+            See `fit`.
+
+        Yields
+        ------
+        wanted : Pass
+            Is to be answered, by ``send``, with the mean loss. A ``KeyboardInterrupt``
+            that is thrown in ends the training as Ctrl-C does.
+        """
+        with self._looping(None):
+            training, validation = self.get_split_datasets(X, y)
+            datasets = {"dataset_train": training, "dataset_valid": validation}
+            kinds = [(self.get_iterator(training, training=True), True, "train")]
+            if validation is not None:
+                kinds.append((self.get_iterator(validation), False, "valid"))
+            for _ in range(self._n_epochs):
+                self.notify("on_epoch_begin", **datasets)
+                for iterator, learning, prefix in kinds:
+                    self._begin_pass(iterator, learning)
+                    loss = yield Pass(iterator, learning)
+                    self._end_pass(loss, learning, prefix)
+                self.notify("on_epoch_end", **datasets)
+
+    @contextmanager
+    def _looping(self, epochs: int | None) -> Iterator[None]:
+        """Prepare for epochs, and leave a usable net however they end."""
         self._n_epochs = self.max_epochs if epochs is None else epochs
         self._step = 0
         self._stopped_by_callback = False
@@ -171,7 +211,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         self._rates = self._scheduled_rates()
         self._average = self._make_average()
         try:
-            super().fit_loop(X, y, epochs=epochs, **fit_params)
+            yield
         except KeyboardInterrupt:
             # skorch's callbacks end training by the same exception.
             if not self._stopped_by_callback:
@@ -180,7 +220,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
                     f"training was interrupted in epoch {len(self.history)}; the "
                     "model keeps what it has learned so far",
                     UserWarning,
-                    stacklevel=2,
+                    stacklevel=4,
                 )
         finally:
             for group, rate in self._rates:
@@ -189,7 +229,6 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
                 self._average.swap(in_place=True)
             del self._rates, self._average
             self._observers = ()
-        return self
 
     def _make_average(self) -> WeightAverage | None:
         if self.ema_decay is None:
@@ -219,10 +258,7 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         """Pass over the batches once, and record the mean loss `<prefix>_loss`."""
         if iterator is None:
             return
-        self._n_batches = len(iterator)
-        if self._average is not None:
-            self._average.swap(in_place=not training)
-        self._observers = find_observers(self.callbacks_) if training else ()
+        self._begin_pass(iterator, training)
         if wants_batches(self.callbacks_):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             seen = [
@@ -233,6 +269,15 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
             loss = sum(n * x for n, x in seen) / sum(n for n, _ in seen)
         else:
             loss = self._run_quietly(iterator, training)
+        self._end_pass(loss, training, prefix)
+
+    def _begin_pass(self, iterator: ResidentBatches, training: bool) -> None:
+        self._n_batches = len(iterator)
+        if self._average is not None:
+            self._average.swap(in_place=not training)
+        self._observers = find_observers(self.callbacks_) if training else ()
+
+    def _end_pass(self, loss: float, training: bool, prefix: str) -> None:
         self.history.record(f"{prefix}_loss", loss)
         if training:
             self.history.record("learning_rate", self._rates[0][0]["lr"])
@@ -272,6 +317,8 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mean weighted loss and the logits of a batch."""
         inputs, y = batch
+        if self.module_.training and hasattr(self.module_, "draw_inputs"):
+            inputs = self.module_.draw_inputs(inputs)
         logits = self.infer(inputs)
         losses = self.criterion_(logits, y)
         for observer in self._observers:
@@ -288,6 +335,10 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
                 if p.grad is not None and not p.grad.is_sparse
             ]
             nn.utils.clip_grad_norm_(dense, self.clip_norm)
+        self._set_rates()
+
+    def _set_rates(self) -> None:
+        """Set the learning rates of this step, and count it."""
         if self.schedule == "cosine":
             # Between the ends, so that neither the first step nor the last is lost.
             progress = (self._step + 0.5) / (self._n_epochs * self._n_batches)
@@ -344,35 +395,3 @@ class ResidentNet(PredictsBatches, NeuralNetClassifier):
         with torch.no_grad():
             loss, logits = self._loss(batch)
         return {"loss": loss, "y_pred": logits}
-
-    # Moving
-
-    def to(self, device: torch.device | str) -> ResidentNet:
-        """Move the net and the state of its optimizers to a device, in place."""
-        self.module_.to(device)
-        self.criterion_.to(device)
-        for name in self._optimizers:
-            optimizer = getattr(self, f"{name}_")
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    state = optimizer.state[parameter]
-                    for key, value in state.items():
-                        # Step counters are scalars; only fused optimizers want them
-                        # beside the parameters.
-                        follows = isinstance(value, Tensor) and (
-                            value.ndim > 0 or group.get("fused")
-                        )
-                        if follows:
-                            state[key] = value.to(device)
-        self.device = str(device)
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return a state that any machine can load: everything on the CPU."""
-        device = self.device
-        if not self.initialized_ or torch.device(device).type == "cpu":
-            return super().__getstate__()
-        try:
-            return self.to("cpu").__getstate__()
-        finally:
-            self.to(device)

@@ -25,6 +25,7 @@ from sklearn_memgen.training import (
     ResidentDataset,
     ResidentNet,
 )
+from sklearn_memgen.training.observers import wants_batches
 
 X, Y = make_classification(300, 6, random_state=0)
 X = X.astype(np.float32)
@@ -92,7 +93,7 @@ def test_one_step_of_a_classifier_goes_as_far_as_the_guide_says():
 
 def test_the_training_loop_remains_quick():
     model = make_classifier(HEAD).fit(X, Y)
-    assert not model.net_._wants_batches()
+    assert not wants_batches(model.net_.callbacks_)
 
 
 class Watcher(Callback):
