@@ -132,6 +132,8 @@ class NetEstimator(BaseEstimator):
 
     # What subclasses replace
 
+    #: Most epochs that "auto" takes where no held-out rows stop the net.
+    _most_epochs: int | None = None
     #: What trains the module.
     _net_type: type[ResidentNet] = ResidentNet
 
@@ -274,7 +276,7 @@ class NetEstimator(BaseEstimator):
                 max_epochs,
                 len(training),
                 batch_size,
-                stops_early=validation is not None,
+                most=self._most_epochs if validation is None else None,
             )
             net.schedule = schedule
             net.ema_decay = ema_decay

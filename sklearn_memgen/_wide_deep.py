@@ -140,6 +140,9 @@ class WideDeepEstimator(NetEstimator):
         self.wide_l1 = wide_l1
         self.wide_l2 = wide_l2
 
+    #: By ids and bins a small table is soon learned by heart.
+    _most_epochs = 20
+
     def _make_encoder(self) -> TableEncoder:
         params = {name: getattr(self, name) for name in _ENCODER_PARAMS}
         return TableEncoder(
@@ -183,9 +186,7 @@ class WideDeepEstimator(NetEstimator):
             return False
         seed = check_random_state(self.random_state).randint(2**31)  # one for both
         batch_size = auto_batch_size(self.batch_size, len(examples))
-        epochs = auto_max_epochs(
-            self.max_epochs, len(examples), batch_size, stops_early=True
-        )
+        epochs = auto_max_epochs(self.max_epochs, len(examples), batch_size)
         pilot_epochs = max(math.ceil(_PILOT_SHARE * epochs), _PILOT_EPOCHS)
         losses = []
         for caution in (False, True):

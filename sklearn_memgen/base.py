@@ -65,8 +65,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         Rows a step. "auto" takes the power of two next to a 64th of the rows, from 32
         to 512.
     max_epochs : int or "auto", default="auto"
-        Passes over the rows. "auto" takes as many as give 3,000 steps, from 20 to 120,
-        or 20 if no rows are held out.
+        Passes over the rows. "auto" takes as many as give 3,000 steps, from 20 to 120.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, to stop when their loss has not fallen for
         `n_iter_no_change` epochs, and to return to the best epoch. "auto" does so from

@@ -107,7 +107,8 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         is validated with the average and keeps it. None keeps the last weights.
         `partial_fit` does not average.
     schedule, batch_size, max_epochs, clip_norm, precision, device
-        How to train, and where; see `NetClassifier`.
+        How to train, and where; see `NetClassifier`. If no rows are held out,
+        ``max_epochs="auto"`` is 20.
     early_stopping, validation_fraction, n_iter_no_change, tol
         When to stop; see `NetClassifier`.
     class_weight, warm_start, callbacks, net_params, random_state, verbose

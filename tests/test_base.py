@@ -350,12 +350,6 @@ def test_classes_that_can_spare_no_row_are_all_trained_on():
     assert "valid_loss" not in model.history_
 
 
-def test_small_tables_are_not_learned_by_heart():
-    """Without held-out rows nothing stops the net but the number of epochs."""
-    X, y = make_data(150)
-    assert len(make_model(max_epochs="auto").fit(X, y).history_) == 20
-
-
 def test_hold_out_keeps_every_class_in_training():
     y = np.array([0] * 100 + [1] * 10 + [2] * 2 + [3])
     kept, held_out = hold_out(y, 0.5, np.random.RandomState(0))

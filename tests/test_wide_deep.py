@@ -38,6 +38,12 @@ def test_a_mixed_table_is_learned(mixed_table):
     assert roc_auc_score(test_y, probabilities[:, 1]) > 0.92
 
 
+def test_small_tables_are_not_learned_by_heart():
+    """Without held-out rows nothing stops the net but the number of epochs."""
+    X, y = make_mixed_table(150)
+    assert len(WideDeepClassifier(**SMALL).fit(X, y).history_) == 20
+
+
 def test_wide_memorizes_deep_generalizes_and_joint_does_both():
     """The paper's ablation, on rows that are known to be general or exceptions."""
     X, y, parts = make_memgen_classification(10_000, random_state=0, return_parts=True)

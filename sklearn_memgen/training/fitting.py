@@ -20,7 +20,7 @@ __all__ = ["auto_batch_size", "auto_max_epochs", "train", "train_in_passes"]
 
 #: What "auto" aims at: steps a pass and steps in all, within these bounds.
 _STEPS_A_PASS, _BATCH_SIZES = 64, (32, 512)
-_STEPS, _EPOCHS = 3000, (20, 120)
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 3000, 20, 120
 
 
 def auto_batch_size(batch_size: int | str, n_rows: int) -> int:
@@ -35,19 +35,18 @@ def auto_batch_size(batch_size: int | str, n_rows: int) -> int:
 
 
 def auto_max_epochs(
-    max_epochs: int | str, n_rows: int, batch_size: int, *, stops_early: bool
+    max_epochs: int | str, n_rows: int, batch_size: int, *, most: int | None = None
 ) -> int:
     """Return `max_epochs`, or for "auto" as many as give 3,000 steps.
 
-    They lie between 20 and 120. A net that no held-out rows stop gets 20, since more
-    would have it learn small tables by heart.
+    They lie between 20 and `most`, by default 120.
     """
     if not isinstance(max_epochs, str):
         return max_epochs
-    if not stops_early:
-        return _EPOCHS[0]
     steps_an_epoch = -(-n_rows // batch_size)
-    return int(np.clip(-(-_STEPS // steps_an_epoch), *_EPOCHS))
+    return int(
+        np.clip(-(-_STEPS // steps_an_epoch), _FEWEST_EPOCHS, most or _MOST_EPOCHS)
+    )
 
 
 def train(
