@@ -20,7 +20,6 @@ from skorch.callbacks import EpochScoring
 from torch import nn
 
 from sklearn_memgen import NetClassifier
-from sklearn_memgen._inputs import hold_out
 
 
 class MLP(nn.Sequential):
@@ -348,22 +347,6 @@ def test_classes_that_can_spare_no_row_are_all_trained_on():
     X, _ = make_data(300)
     model = make_model(max_epochs=1).fit(X, np.arange(300))
     assert "valid_loss" not in model.history_
-
-
-def test_hold_out_keeps_every_class_in_training():
-    y = np.array([0] * 100 + [1] * 10 + [2] * 2 + [3])
-    kept, held_out = hold_out(y, 0.5, np.random.RandomState(0))
-    assert np.bincount(y[held_out], minlength=4).tolist() == [50, 5, 1, 0]
-    assert set(y[kept]) == {0, 1, 2, 3}
-    assert sorted([*kept, *held_out]) == list(range(113))
-    assert len(hold_out(np.arange(5), 0.5, np.random.RandomState(0))[1]) == 0
-
-
-def test_classes_of_a_few_rows_give_some_together():
-    y = np.repeat(np.arange(40), 4)
-    _, held_out = hold_out(y, 0.1, np.random.RandomState(0))
-    assert len(held_out) == 16
-    assert len(set(y[held_out])) == 16
 
 
 def test_users_callbacks_show_up_in_the_history():

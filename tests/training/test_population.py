@@ -5,18 +5,12 @@ import warnings
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn_memgen.nets import WideDeep
-from sklearn_memgen.tables import TableTensors
 from sklearn_memgen.training import (
-    FTRL,
-    ArrayTensors,
     Guide,
     GuideCallback,
     Member,
@@ -31,140 +25,18 @@ from sklearn_memgen.training.member import StartedMember
 from sklearn_memgen.training.stackable import stacking_key
 from sklearn_memgen.training.stacked import Stack
 from sklearn_memgen.training.stacked_optimizers import StackedOptimizers
-
-GENERATOR = torch.Generator().manual_seed(0)
-NUMBERS = torch.randn(420, 4, generator=GENERATOR)
-IDS = torch.stack(
-    [torch.randint(10 * c, 10 * c + 10, (420,), generator=GENERATOR) for c in range(3)],
-    dim=1,
-).int()
-LABELS = (NUMBERS[:, 0] * NUMBERS[:, 1] + 0.3 * (IDS[:, 0] % 3) > 0.2).long()
-WEIGHT = torch.rand(420, generator=GENERATOR) + 0.5
-TABLE = TableTensors(NUMBERS, IDS)
-ARRAY = ArrayTensors({"": NUMBERS})
-#: Rows of members: of unequal length, with other remainders after the last full batch.
-ROWS = [None, np.arange(300), np.arange(100, 237), torch.arange(0, 420, 3)]
-
-
-def make_mlp(n_outputs=1):
-    return nn.Sequential(
-        nn.Linear(4, 16), nn.ReLU(inplace=True), nn.Linear(16, n_outputs)
-    )
-
-
-def make_wide_deep(n_members=1, unknown_rate=0.1, n_outputs=1):
-    return WideDeep(
-        n_outputs,
-        bin_edges=[[-1.0, 0.0, 1.0]] * 4,
-        missing=[False] * 4,
-        id_offsets=[0, 10, 20, 30],
-        n_deep_id_columns=2,
-        hidden_layer_sizes=(16, 8),
-        embedding_dim=4,
-        unknown_rate=unknown_rate,
-        n_members=n_members,
-    )
-
-
-class OwnModule(nn.Module):
-    """What a user may write: functions, constants and a buffer of each net's own."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("shift", torch.randn(4))
-        self.scale = nn.Parameter(torch.ones(1))
-        self.hidden = nn.ModuleDict({"a": nn.Linear(4, 8), "b": nn.Linear(8, 3)})
-        self.norm = nn.LayerNorm(8)
-
-    def forward(self, x):
-        x = torch.tanh(self.hidden["a"](x + self.shift)) * self.scale
-        return self.hidden["b"](self.norm(x))
-
-
-MODULES = {
-    "mlp": (make_mlp, ARRAY),
-    "wide_deep": (make_wide_deep, TABLE),
-    "perceptrons": (partial(make_wide_deep, 3), TABLE),
-    "own": (OwnModule, ARRAY),
-}
-
-
-def make_net(make_module=make_mlp, **params):
-    defaults = {"lr": 0.01, "max_epochs": 3, "batch_size": 64, "verbose": 0}
-    if make_module is not make_mlp and "group_optimizers" not in params:
-        params["group_optimizers"] = {"wide": partial(FTRL, lr=0.1, l1=0.01)}
-    return ResidentNet(make_module(), **defaults | params)
-
-
-def train_alone(member):
-    """Do what an estimator does for one net."""
-    with seeded(member.seed, torch.device("cpu")):
-        net = member.make_net()
-        net.initialize()
-        callbacks = list(member.callbacks)
-        if member.guide is not None:
-            callbacks.append(GuideCallback(member.guide))
-        train(
-            net,
-            member.dataset(),
-            member.validation,
-            callbacks=callbacks,
-            n_iter_no_change=member.n_iter_no_change,
-            tol=member.tol,
-        )
-    return net
-
-
-def make_members(kind="mlp", n_members=4, **settings):
-    """Members that differ in all that may differ in a stack."""
-    make_module, X = MODULES[kind]
-    data = ResidentDataset(X, LABELS)
-    params = settings.pop("params", {})
-    own = settings.pop("own", {})
-    members = []
-    for k in range(n_members):
-        training = data
-        if k % 2:
-            flipped = torch.where(torch.arange(420) % 9 == k, 1 - LABELS, LABELS)
-            training = replace(data, y=flipped, weight=WEIGHT)
-        mine = {name: values[k % len(values)] for name, values in own.items()}
-        members.append(
-            Member(
-                partial(make_net, make_module, **params | mine),
-                training,
-                seed=k,
-                rows=ROWS[k % len(ROWS)],
-                **settings,
-            )
-        )
-    return members
-
-
-def probabilities_of(net, X):
-    return torch.from_numpy(net.predict_proba(ResidentDataset(X)))
-
-
-def assert_equal_nets(members, results, tolerance):
-    for member, result in zip(members, results, strict=True):
-        assert result.error is None
-        alone = train_alone(member)
-        table = member.training.X
-        torch.testing.assert_close(
-            probabilities_of(result.net, table),
-            probabilities_of(alone, table),
-            rtol=0,
-            atol=tolerance,
-        )
-        there = [(r["epoch"], r["learning_rate"]) for r in result.net.history]
-        assert there == [(r["epoch"], r["learning_rate"]) for r in alone.history]
-        for name in ("train_loss", "valid_loss"):
-            if name in alone.history[0]:
-                np.testing.assert_allclose(
-                    result.net.history[:, name],
-                    alone.history[:, name],
-                    atol=10 * tolerance,
-                )
-
+from tests.training.populations import (
+    ARRAY,
+    LABELS,
+    MODULES,
+    TABLE,
+    assert_equal_nets,
+    make_members,
+    make_mlp,
+    make_net,
+    probabilities_of,
+    train_alone,
+)
 
 OPTIONS = {
     "plain": {},
@@ -382,150 +254,6 @@ def test_an_error_in_a_stack_is_that_of_its_member():
         population = Population(members, strategy="stacked").train()
     assert list(population.errors_) == [1]
     assert_equal_nets(members[:1], population.results_[:1], 1e-6)
-
-
-class Branching(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 1)
-
-    def forward(self, x):
-        return self.layer(x) * (1.0 if x.sum() > 0 else 0.5)
-
-
-class Unused(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer, self.other = nn.Linear(4, 1), nn.Linear(4, 1)
-
-    def forward(self, x):
-        return self.layer(x)
-
-
-class Counting(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 1)
-        self.register_buffer("n", torch.zeros(()))
-
-    def forward(self, x):
-        self.n += 1
-        return self.layer(x)
-
-
-class Watching(Callback):
-    def on_batch_end(self, net, **kwargs):
-        pass
-
-
-class Random(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(4, 1)
-
-    def forward(self, x):
-        return self.layer(x + torch.randn_like(x) if self.training else x)
-
-
-def batch_norm():
-    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
-
-
-def dropout():
-    return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 1))
-
-
-@pytest.mark.parametrize(
-    ("make_module", "callbacks", "message"),
-    [
-        (batch_norm, (), "BatchNorm1d '1' keeps running statistics"),
-        (dropout, (), "Dropout '1' draws at random"),
-        (Random, (), "Random cannot be computed by vmap"),
-        (Branching, (), "Branching cannot be computed by vmap"),
-        (Unused, (), "'other.weight' has no part in the loss"),
-        (Counting, (), "buffers or attributes change"),
-        (make_mlp, (Watching,), "a hook for batches"),
-    ],
-)
-def test_what_cannot_be_stacked_is_trained_alone(make_module, callbacks, message):
-    data = ResidentDataset(ARRAY, LABELS)
-    members = [
-        Member(
-            partial(make_net, make_module),
-            data,
-            seed=k,
-            callbacks=[make() for make in callbacks],
-        )
-        for k in range(2)
-    ]
-    with pytest.raises(ValueError, match="member 0 cannot be stacked: .*" + message):
-        Population(members, strategy="stacked").train()
-    population = Population(members).train()
-    assert {result.strategy for result in population} == {"sequential"}
-    for member, result in zip(members, population, strict=True):
-        torch.testing.assert_close(
-            torch.nn.utils.parameters_to_vector(result.net.module_.parameters()),
-            torch.nn.utils.parameters_to_vector(
-                train_alone(member).module_.parameters()
-            ),
-            rtol=0,
-            atol=0,
-        )
-
-
-def test_members_of_other_structure_or_settings_are_stacked_apart():
-    data = ResidentDataset(ARRAY, LABELS)
-
-    def leaky(slope):
-        return nn.Sequential(nn.Linear(4, 8), nn.LeakyReLU(slope), nn.Linear(8, 1))
-
-    makers = [partial(leaky, 0.1), partial(leaky, 0.5), make_mlp, partial(leaky, 0.1)]
-    members = [
-        Member(partial(make_net, make), data, seed=k) for k, make in enumerate(makers)
-    ]
-    population = Population(members, strategy="stacked").train()
-    assert_equal_nets(members, population.results_, 1e-4)
-
-
-def test_chunks_change_nothing(monkeypatch):
-    names = Population.train.__globals__
-    monkeypatch.setitem(names, "members_a_chunk", lambda net: 2)
-    members = make_members(n_members=5)
-    results = Population(members, strategy="stacked").train().results_
-    assert_equal_nets(members, results, 1e-4)
-
-
-def test_auto_stacks_many_small_nets_only():
-    data = ResidentDataset(ARRAY, LABELS)
-
-    def strategies(n_members, n_units, **settings):
-        def make():
-            layers = nn.Linear(4, n_units), nn.ReLU(), nn.Linear(n_units, 1)
-            return make_net(lambda: nn.Sequential(*layers), max_epochs=1)
-
-        members = [Member(make, data, seed=k) for k in range(n_members)]
-        population = Population(members, device="cpu", **settings).train()
-        return {result.strategy for result in population}
-
-    assert strategies(8, 16) == {"stacked"}
-    assert strategies(2, 16) == {"sequential"}
-    assert strategies(8, 20_000) == {"sequential"}
-    assert strategies(8, 1_000, n_jobs=2) == {"joblib"}
-
-
-def test_members_share_no_callbacks():
-    trace = Trace()
-    members = [replace(m, callbacks=[trace]) for m in make_members()]
-    with pytest.raises(ValueError, match="members 0 and 1 have the same Trace"):
-        Population(members).train()
-
-
-def test_members_share_no_parameters():
-    module = make_mlp()
-    data = ResidentDataset(ARRAY, LABELS)
-    members = [Member(partial(make_net, lambda: module), data) for _ in range(2)]
-    with pytest.raises(ValueError, match="are those of another member, too"):
-        Population(members, strategy="stacked").train()
 
 
 def test_unknown_strategy():
