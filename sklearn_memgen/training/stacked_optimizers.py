@@ -311,11 +311,9 @@ def _multipliers(
 def _read(optimizer: Optimizer, parameter: Tensor, key: str) -> Tensor:
     """Return a part of the state of a parameter, zeros before the first step."""
     value = optimizer.state.get(parameter, {}).get(key)
-    return (
-        torch.zeros(parameter.numel()).to(parameter)
-        if value is None
-        else (value.detach().flatten())
-    )
+    if value is None:
+        return torch.zeros_like(parameter).flatten()
+    return value.detach().flatten()
 
 
 def _alike(optimizers: Sequence[Optimizer]) -> bool:
