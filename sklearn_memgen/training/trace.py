@@ -105,7 +105,10 @@ class Trace(Callback):
     >>> from sklearn_memgen.training import Trace
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> trace = Trace()
-    >>> model = NetClassifier(nn.Linear(4, 3), callbacks=[trace], random_state=0)
+    >>> sizes = {"in_features": 4, "out_features": 3}
+    >>> model = NetClassifier(
+    ...     nn.Linear, module_params=sizes, callbacks=[trace], random_state=0
+    ... )
     >>> frame = model.fit(X.to_numpy(), y).trace_.to_frame(index=X.index)
     >>> model.trace_ is trace
     True
