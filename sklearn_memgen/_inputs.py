@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, check_consistent_length
 
+from sklearn_memgen._encodings import SharedEncodings
 from sklearn_memgen._sklearn import (
     _check_sample_weight,
     _safe_indexing,
@@ -79,12 +80,15 @@ class Examples(ABC):
         Weights of the rows: how often each counts.
     origin : Origin or None
         Which of the rows given to the estimator these are; None for all of them.
+    encodings : SharedEncodings or None
+        Where encoders and tables are kept for other fits on the same rows.
     """
 
     data: Any
     y: np.ndarray
     sample_weight: np.ndarray | None = None
     origin: Origin | None = None
+    encodings: SharedEncodings | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -185,18 +189,39 @@ class Examples(ABC):
             )
         return examples.take(kept), examples.take(held_out)
 
-    def encode(self, encoder: Any, *, fit: bool) -> ResidentDataset:
-        """Make tensors of them, fitting the encoder on them if asked to."""
-        data = self.data
+    def fit_encoder(self, encoder: Any) -> tuple[Any, ResidentDataset]:
+        """Fit an encoder on them, and make tensors of them.
+
+        The encoder returned is another, if `encodings` has its like.
+        """
         if encoder is None:
-            return self._dataset(data)
-        if not fit:
-            return self._dataset(encoder.transform(data))
-        if hasattr(encoder, "fit_transform"):  # which may differ from what follows
-            data = encoder.fit_transform(data, self.y, **self._frequencies())
+            return None, self.encode(None)
+
+        def fit() -> tuple[Any, Rows]:
+            if hasattr(encoder, "fit_transform"):  # which may differ from what follows
+                data = encoder.fit_transform(self.data, self.y, **self._frequencies())
+            else:
+                encoder.fit(self.data, self.y, **self._frequencies())
+                data = encoder.transform(self.data)
+            return encoder, as_rows(data)
+
+        if self.encodings is None:
+            fitted, rows = fit()
         else:
-            data = encoder.fit(data, self.y, **self._frequencies()).transform(data)
-        return self._dataset(data)
+            fitted, rows = self.encodings.fit(encoder, self.origin, fit)
+        return fitted, self._dataset(rows)
+
+    def encode(self, encoder: Any) -> ResidentDataset:
+        """Make tensors of them."""
+
+        def transform() -> Rows:
+            return as_rows(
+                self.data if encoder is None else encoder.transform(self.data)
+            )
+
+        if self.encodings is None:
+            return self._dataset(transform())
+        return self._dataset(self.encodings.encode(encoder, self.origin, transform))
 
     def holds_out(self, early_stopping: bool | str) -> bool:
         """Tell whether rows are held out; "auto" does so if there are enough."""
@@ -217,12 +242,12 @@ class Examples(ABC):
         else:
             encoder.extend(self.data, **self._frequencies())
             data = encoder.transform(self.data)
-        return encoder, self._dataset(data)
+        return encoder, self._dataset(as_rows(data))
 
-    def _dataset(self, data: Any) -> ResidentDataset:
+    def _dataset(self, rows: Rows) -> ResidentDataset:
         weight = self.weight
         return ResidentDataset(
-            as_rows(data),
+            rows,
             torch.from_numpy(self.learned()),
             None if weight is None else torch.from_numpy(weight).float(),
             self.origin,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,21 +17,49 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
 
+from sklearn_memgen._encodings import SharedEncodings
 from sklearn_memgen._inputs import Examples, as_rows, read_inputs
 from sklearn_memgen._sklearn import Interval, StrOptions
 from sklearn_memgen.training import (
+    Member,
     ResidentDataset,
     ResidentNet,
+    TrainedMember,
     at_most_threads,
     auto_batch_size,
     auto_max_epochs,
     pool_logits,
     resolve_device,
-    seeded,
-    train,
+    train_alone,
 )
 
-__all__ = ["NetEstimator"]
+__all__ = ["Encoded", "Learning", "NetEstimator"]
+
+_T = TypeVar("_T")
+
+#: What a fit is: it yields each net that it wants to be trained, is sent what has
+#: become of it, and goes on. So `fit` can train its nets alone, and a search those of
+#: many fits together.
+Learning = Generator[Member, TrainedMember, _T]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows to learn and rows to stop by, as an encoder that was fitted makes them."""
+
+    encoder: Any
+    training: ResidentDataset
+    validation: ResidentDataset | None
+
+    def with_even_weights(self) -> Encoded:
+        """Return them with weights of mean 1, which do not change the learning rate."""
+        if self.training.weight is None:
+            return self
+        scale = 1 / self.training.weight.mean()
+        training = self.training.weighted(scale)
+        validation = self.validation and self.validation.weighted(scale)
+        return Encoded(self.encoder, training, validation)
+
 
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": partial(torch.optim.AdamW, fused=True),
@@ -156,6 +185,16 @@ class NetEstimator(BaseEstimator):
         """Return what makes the optimizers of a module's `optimizer_groups`."""
         return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
 
+    def _encode(
+        self, examples: Examples, held_out: Examples | None
+    ) -> Learning[Encoded]:
+        """Fit an encoder, and encode the rows to learn and those held out.
+
+        It may have nets trained to find out which encoder is best.
+        """
+        yield from ()
+        return self._encode_by(self._make_encoder(), examples, held_out)
+
     def _encode_further(
         self, encoder: Any, examples: Examples, *, relearn: bool
     ) -> tuple[Any, ResidentDataset]:
@@ -163,7 +202,7 @@ class NetEstimator(BaseEstimator):
 
         With `relearn` the rows are all there are from now on, else they are a chunk.
         """
-        return encoder, examples.encode(encoder, fit=False)
+        return encoder, examples.encode(encoder)
 
     def _make_heir(
         self,
@@ -194,7 +233,39 @@ class NetEstimator(BaseEstimator):
         """Whether `fit` goes on with the net that is there."""
         return self.warm_start and hasattr(self, "net_")
 
-    def _fit(self, examples: Examples, encoder: Any, *, going_on: bool) -> None:
+    def _encode_by(
+        self, encoder: Any, examples: Examples, held_out: Examples | None
+    ) -> Encoded:
+        encoder, training = examples.fit_encoder(encoder)
+        validation = None if held_out is None else held_out.encode(encoder)
+        return Encoded(encoder, training, validation)
+
+    def _learning(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        encodings: SharedEncodings | None = None,
+    ) -> Learning[None]:
+        """Do what `fit` does, but let the caller train the nets.
+
+        Fits on the same rows that are given the same `encodings` share tables.
+        """
+        raise NotImplementedError
+
+    def _learn_alone(self, learning: Learning[None]) -> None:
+        """Train the nets that a fit wants, one after another."""
+        try:
+            member = next(learning)
+            while True:
+                trained = train_alone(member, resolve_device(self.device))
+                member = learning.send(trained)
+        except StopIteration:
+            return
+
+    def _fit(
+        self, examples: Examples, encoder: Any, *, going_on: bool
+    ) -> Learning[None]:
         """Train a net to the end, the one that is there or a new one."""
         self._rng = check_random_state(self.random_state)
         examples, held_out = examples.split(
@@ -202,39 +273,33 @@ class NetEstimator(BaseEstimator):
         )
         if going_on:
             encoder, training = self._encode_further(encoder, examples, relearn=True)
+            validation = None if held_out is None else held_out.encode(encoder)
+            encoded = Encoded(encoder, training, validation)
         else:
-            training = examples.encode(encoder, fit=True)
-        validation = None if held_out is None else held_out.encode(encoder, fit=False)
-        if training.weight is not None:
-            # So that the scale of the weights does not change the learning rate.
-            scale = 1 / training.weight.mean()
-            training = training.weighted(scale)
-            validation = None if validation is None else validation.weighted(scale)
-        self._train(
+            encoded = yield from self._encode(examples, held_out)
+        yield from self._train(
             self.net_ if going_on else None,
-            encoder,
+            encoded.with_even_weights(),
             examples.n_outputs,
-            training,
-            validation,
             schedule=self.schedule,
             max_epochs=self.max_epochs,
             ema_decay=self.ema_decay,
         )
 
-    def _partial_fit(self, examples: Examples, encoder: Any, *, first: bool) -> None:
+    def _partial_fit(
+        self, examples: Examples, encoder: Any, *, first: bool
+    ) -> Learning[None]:
         """Pass once over a chunk, at a constant learning rate."""
         if not first:
             encoder, chunk = self._encode_further(encoder, examples, relearn=False)
         else:
-            chunk = examples.encode(encoder, fit=True)
+            encoder, chunk = examples.fit_encoder(encoder)
             # Kept, so that each chunk is shuffled anew.
             self._rng = check_random_state(self.random_state)
-        self._train(
+        yield from self._train(
             None if first else self.net_,
-            encoder,
+            Encoded(encoder, chunk, None),
             examples.n_outputs,
-            chunk,
-            None,
             schedule="constant",
             max_epochs=1,
             ema_decay=None,  # the next chunk goes on from the weights themselves
@@ -243,55 +308,63 @@ class NetEstimator(BaseEstimator):
     def _train(
         self,
         net: ResidentNet | None,
-        encoder: Any,
+        encoded: Encoded,
         n_outputs: int,
-        training: ResidentDataset,
-        validation: ResidentDataset | None,
         *,
         schedule: str,
         max_epochs: int | str,
         ema_decay: float | None,
-    ) -> None:
+    ) -> Learning[None]:
         """Train a net, or a new one, and keep it."""
         device = resolve_device(self.device)
+        encoder, training = encoded.encoder, encoded.training
+        validation = encoded.validation
         batch_size = auto_batch_size(self.batch_size, len(training))
-        with seeded(self._rng.randint(2**31), device):
+
+        def make_net() -> ResidentNet:
             if net is None:
-                net = self._make_net(encoder, training, n_outputs, batch_size)
-                net.set_params(device=str(device)).initialize()
+                made = self._make_net(encoder, training, n_outputs, batch_size)
             else:
-                net = self._make_heir(
+                made = self._make_heir(
                     net.to(device), encoder, training, n_outputs, batch_size
                 )
                 # Together, and before training, which may fail.
-                self.encoder_, self.net_ = encoder, net
-                net.set_params(  # they may have been set since the net was made
+                self.encoder_, self.net_ = encoder, made
+                made.set_params(  # they may have been set since the net was made
                     lr=self.learning_rate,
                     optimizer__weight_decay=self.weight_decay,
                     clip_norm=self.clip_norm,
                     precision=self.precision,
                 )
-            net.batch_size = batch_size
-            net.max_epochs = auto_max_epochs(
+            made.batch_size = batch_size
+            made.max_epochs = auto_max_epochs(
                 max_epochs,
                 len(training),
                 batch_size,
                 most=self._most_epochs if validation is None else None,
             )
-            net.schedule = schedule
-            net.ema_decay = ema_decay
-            with at_most_threads(self._worthwhile_threads(net)):
-                self.history_ = train(
-                    net,
-                    training,
-                    validation,
-                    callbacks=self.callbacks or (),
-                    n_iter_no_change=self.n_iter_no_change,
-                    tol=self.tol,
-                    verbose=self.verbose,
-                )
-                self._finish(net, validation)
-        self.encoder_, self.net_ = encoder, net
+            made.schedule = schedule
+            made.ema_decay = ema_decay
+            return made
+
+        trained = yield Member(
+            make_net,
+            training,
+            validation,
+            seed=self._rng.randint(2**31),
+            callbacks=self.callbacks or (),
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            verbose=self.verbose,
+            count_threads=self._worthwhile_threads,
+        )
+        if trained.error is not None:
+            raise trained.error
+        assert trained.net is not None
+        self.history_ = trained.history
+        with at_most_threads(self._worthwhile_threads(trained.net)):
+            self._finish(trained.net, validation)
+        self.encoder_, self.net_ = encoder, trained.net
 
     def _make_net(
         self, encoder: Any, training: ResidentDataset, n_outputs: int, batch_size: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -13,7 +14,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from torch import nn
 
-from sklearn_memgen._net_estimator import NetEstimator
+from sklearn_memgen._encodings import SharedEncodings
+from sklearn_memgen._net_estimator import Learning, NetEstimator
 from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
 from sklearn_memgen._targets import TargetScale, read_numeric
 from sklearn_memgen.training import RegressionLoss, ResidentRegressionNet, pool_outputs
@@ -90,6 +92,16 @@ class NetRegressor(RegressorMixin, NetEstimator):
         UserWarning
             On Ctrl-C during training; the regressor keeps what it has learned.
         """
+        self._learn_alone(self._learning(X, y, sample_weight))
+        return self
+
+    def _learning(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        encodings: SharedEncodings | None = None,
+    ) -> Learning[None]:
         going_on = self._goes_on
         encoder = self.encoder_ if going_on else self._make_encoder()
         examples = read_numeric(
@@ -101,9 +113,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
             scale=self.target_scale_ if going_on else None,
             reset=not going_on,
         )
-        self._fit(examples, encoder, going_on=going_on)
+        examples = replace(examples, encodings=encodings)
+        yield from self._fit(examples, encoder, going_on=going_on)
         self.target_scale_ = examples.scale
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -145,7 +157,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
             scale=None if first else self.target_scale_,
             reset=first,
         )
-        self._partial_fit(examples, encoder, first=first)
+        self._learn_alone(self._partial_fit(examples, encoder, first=first))
         self.target_scale_ = examples.scale
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,8 +18,9 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
 
+from sklearn_memgen._encodings import SharedEncodings
 from sklearn_memgen._labels import read_labeled
-from sklearn_memgen._net_estimator import NetEstimator
+from sklearn_memgen._net_estimator import Learning, NetEstimator
 from sklearn_memgen._prediction import LogitClassifierMixin
 from sklearn_memgen._sklearn import (
     HasMethods,
@@ -264,6 +266,16 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         UserWarning
             On Ctrl-C during training; the classifier keeps what it has learned.
         """
+        self._learn_alone(self._learning(X, y, sample_weight))
+        return self
+
+    def _learning(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        encodings: SharedEncodings | None = None,
+    ) -> Learning[None]:
         going_on = self._goes_on
         encoder = self.encoder_ if going_on else self._make_encoder()
         examples = read_labeled(
@@ -275,9 +287,9 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             classes=self.classes_ if going_on else None,
             reset=not going_on,
         )
-        self._fit(examples, encoder, going_on=going_on)
+        examples = replace(examples, encodings=encodings)
+        yield from self._fit(examples, encoder, going_on=going_on)
         self.classes_ = examples.classes
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -332,7 +344,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             classes=self.classes_,
             reset=first,
         )
-        self._partial_fit(examples, encoder, first=first)
+        self._learn_alone(self._partial_fit(examples, encoder, first=first))
         return self
 
     @property

@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 
 from sklearn_memgen import WideDeepClassifier, WideDeepRegressor
+from sklearn_memgen._net_estimator import NetEstimator
 from sklearn_memgen.tables import TableEncoder
 
 SMALL = {
@@ -100,16 +101,29 @@ def test_two_small_pilots_decide(monkeypatch):
 
 def count_fits(monkeypatch):
     """Record for each net that is trained whether it is cautious."""
-    from sklearn_memgen import _net_estimator
-
-    fits, fit = [], _net_estimator.NetEstimator._fit
+    fits, train = [], NetEstimator._train
 
     def recorded(self, *args, **kwargs):
         fits.append(self._is_cautious)
-        return fit(self, *args, **kwargs)
+        return train(self, *args, **kwargs)
 
-    monkeypatch.setattr(_net_estimator.NetEstimator, "_fit", recorded)
+    monkeypatch.setattr(NetEstimator, "_train", recorded)
     return fits
+
+
+def test_the_net_learns_from_the_table_of_its_pilot(monkeypatch):
+    """To encode it a third time would take as long, and tell no more."""
+    X, y = draw_noise()
+    encoders, encode = [], NetEstimator._encode_by
+
+    def recorded(self, encoder, *args):
+        encoders.append(encoder)
+        return encode(self, encoder, *args)
+
+    monkeypatch.setattr(NetEstimator, "_encode_by", recorded)
+    model = make_model(max_epochs=1).fit(X, y)
+    assert len(encoders) == 2
+    assert model.encoder_ is encoders[model.cautious_]
 
 
 def test_random_state_repeats_the_decision():

@@ -18,7 +18,7 @@ def untrained(monkeypatch):
 
     def stop_short():
         monkeypatch.setattr(
-            "sklearn_memgen._net_estimator.train", lambda net, *_, **__: None
+            "sklearn_memgen.training.member.train", lambda net, *_, **__: None
         )
 
     return stop_short

@@ -7,6 +7,7 @@ from sklearn_memgen.training.batches import (
     ResidentBatches,
     ResidentDataset,
     Rows,
+    SelectedRows,
 )
 from sklearn_memgen.training.calibration import calibrate
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
@@ -24,7 +25,7 @@ from sklearn_memgen.training.losses import (
     pool_outputs,
     probabilities,
 )
-from sklearn_memgen.training.member import Member, TrainedMember
+from sklearn_memgen.training.member import Member, TrainedMember, train_alone
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import Observer
 from sklearn_memgen.training.population import Population
@@ -52,6 +53,7 @@ __all__ = [
     "ResidentNet",
     "ResidentRegressionNet",
     "Rows",
+    "SelectedRows",
     "Trace",
     "TrainedMember",
     "at_most_threads",
@@ -65,4 +67,5 @@ __all__ = [
     "resolve_device",
     "seeded",
     "train",
+    "train_alone",
 ]

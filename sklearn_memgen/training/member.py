@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_memgen.training.batches import Pass, ResidentDataset, Rows, SelectedRows
-from sklearn_memgen.training.devices import OwnRandomness, seeded
+from sklearn_memgen.training.devices import OwnRandomness, at_most_threads, seeded
 from sklearn_memgen.training.fitting import history_frame, train, train_in_passes
 from sklearn_memgen.training.guide import Guide
 from sklearn_memgen.training.guide_callback import GuideCallback
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.trace import Trace
 
-__all__ = ["Member", "StartedMember", "TrainedMember"]
+__all__ = ["Member", "StartedMember", "TrainedMember", "train_alone"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Member:
     Parameters
     ----------
     make_net : callable
-        Returns the `ResidentNet`, not initialized. Learning rate, weight decay,
-        optimizer, epochs and the like are those of the net.
+        Returns the `ResidentNet`, not initialized, or one that goes on. Learning rate,
+        weight decay, optimizer, epochs and the like are those of the net.
     training : ResidentDataset
         The data. Members that share its `X` share the memory, too, and can be stacked:
         give a member other labels or weights by ``dataclasses.replace(training, y=...,
@@ -47,8 +47,10 @@ class Member:
         See `GuideCallback`.
     callbacks : sequence of skorch callbacks, default=()
         Callbacks of this member alone.
-    n_iter_no_change, tol
-        See `train`.
+    n_iter_no_change, tol, verbose
+        See `train`. There is no progress to show of a net in a stack.
+    count_threads : callable, default=None
+        Returns how many threads a training step of the net can make use of.
     """
 
     make_net: Callable[[], ResidentNet]
@@ -60,6 +62,8 @@ class Member:
     callbacks: Sequence[Any] = ()
     n_iter_no_change: int = 5
     tol: float = 0.0
+    verbose: int = 0
+    count_threads: Callable[[ResidentNet], int | None] | None = None
 
     def dataset(self) -> ResidentDataset:
         """Return the rows that the member learns, without a copy of the table."""
@@ -139,7 +143,8 @@ class StartedMember:
         self.error: Exception | None = None
         with seeded(member.seed, device):
             self.net = member.make_net()
-            self.net.set_params(device=str(device)).initialize()
+            if not self.net.initialized_:
+                self.net.set_params(device=str(device)).initialize()
             self.randomness = OwnRandomness(device)
         #: The pass that its training waits for, if it goes on.
         self.wanted: Pass | None = None
@@ -147,9 +152,17 @@ class StartedMember:
 
     def train(self) -> None:
         """Train the net to the end, alone."""
-        with seeded(0, self.device), self.randomness:
+        count_threads = self.member.count_threads
+        n_threads = None if count_threads is None else count_threads(self.net)
+        with seeded(0, self.device), self.randomness, at_most_threads(n_threads):
             try:
-                train(self.net, self.training, self.validation, **self._settings())
+                train(
+                    self.net,
+                    self.training,
+                    self.validation,
+                    verbose=self.member.verbose,
+                    **self._settings(),
+                )
             except Exception as error:
                 self.error = error
 
@@ -235,3 +248,15 @@ class StartedMember:
     def result(self, strategy: str) -> TrainedMember:
         """Return what has become of the member."""
         return TrainedMember(self.net, list(self.callbacks), strategy, self.error)
+
+
+def train_alone(
+    member: Member, device: torch.device, strategy: str = "sequential"
+) -> TrainedMember:
+    """Train a member by itself; `strategy` is what to record of it."""
+    try:
+        started = StartedMember(member, device)
+    except Exception as error:
+        return TrainedMember(error=error)
+    started.train()
+    return started.result(strategy)

@@ -10,7 +10,12 @@ import pandas as pd
 import torch
 
 from sklearn_memgen.training.devices import resolve_device
-from sklearn_memgen.training.member import Member, StartedMember, TrainedMember
+from sklearn_memgen.training.member import (
+    Member,
+    StartedMember,
+    TrainedMember,
+    train_alone,
+)
 from sklearn_memgen.training.multipliers import check_option
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.stackable import CannotStackError, stacking_key
@@ -237,7 +242,9 @@ class Population:
         self._started.clear()  # they are made anew, where they are trained
         parallel = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")
         results = parallel(
-            joblib.delayed(_train_away)(self.members[k].with_rows_only(), self._device)
+            joblib.delayed(train_alone)(
+                self.members[k].with_rows_only(), self._device, "joblib"
+            )
             for k in left
         )
         for k, result in zip(left, results, strict=True):
@@ -284,13 +291,3 @@ class Population:
             if len(frame)
         ]
         return pd.concat(frames) if frames else pd.DataFrame()
-
-
-def _train_away(member: Member, device: torch.device) -> TrainedMember:
-    """Train a member in another process."""
-    try:
-        started = StartedMember(member, device)
-    except Exception as error:
-        return TrainedMember(error=error)
-    started.train()
-    return started.result("joblib")
