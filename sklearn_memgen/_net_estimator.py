@@ -277,10 +277,12 @@ class NetEstimator(BaseEstimator):
             encoded = Encoded(encoder, training, validation)
         else:
             encoded = yield from self._encode(examples, held_out)
+        n_outputs = examples.n_outputs
+        del examples, held_out  # only tensors are learned from
         yield from self._train(
             self.net_ if going_on else None,
             encoded.with_even_weights(),
-            examples.n_outputs,
+            n_outputs,
             schedule=self.schedule,
             max_epochs=self.max_epochs,
             ema_decay=self.ema_decay,

@@ -113,9 +113,12 @@ class NetRegressor(RegressorMixin, NetEstimator):
             scale=self.target_scale_ if going_on else None,
             reset=not going_on,
         )
+        scale = examples.scale
         examples = replace(examples, encodings=encodings)
-        yield from self._fit(examples, encoder, going_on=going_on)
-        self.target_scale_ = examples.scale
+        learning = self._fit(examples, encoder, going_on=going_on)
+        del X, y, examples  # only tensors are learned from
+        yield from learning
+        self.target_scale_ = scale
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

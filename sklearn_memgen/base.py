@@ -287,9 +287,12 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             classes=self.classes_ if going_on else None,
             reset=not going_on,
         )
+        classes = examples.classes
         examples = replace(examples, encodings=encodings)
-        yield from self._fit(examples, encoder, going_on=going_on)
-        self.classes_ = examples.classes
+        learning = self._fit(examples, encoder, going_on=going_on)
+        del X, y, examples  # only tensors are learned from
+        yield from learning
+        self.classes_ = classes
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

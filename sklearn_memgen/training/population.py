@@ -117,8 +117,13 @@ class Population:
 
     # Training
 
-    def train(self) -> Population:
+    def train(self, *, warn: bool = True) -> Population:
         """Train all members to their ends.
+
+        Parameters
+        ----------
+        warn : bool, default=True
+            Whether to warn of members that failed, and of an interruption.
 
         Returns
         -------
@@ -150,7 +155,8 @@ class Population:
             self.interrupted_ = True
         finally:
             del self._started
-        self._warn()
+        if warn:
+            self._warn()
         return self
 
     def _check_callbacks(self) -> None:
