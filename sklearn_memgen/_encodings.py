@@ -11,7 +11,7 @@ import torch
 
 from sklearn_memgen.training import Origin, Rows, SelectedRows
 
-__all__ = ["SharedEncodings"]
+__all__ = ["SharedEncodings", "content_key"]
 
 
 class SharedEncodings:
@@ -53,11 +53,8 @@ class SharedEncodings:
         fit : callable
             Fits it, and returns it with the rows that it makes.
         """
-        try:
-            key: Hashable = joblib.hash(
-                (type(encoder).__qualname__, encoder.get_params(), _key(origin))
-            )
-        except Exception:  # parameters that cannot be compared
+        key = content_key((type(encoder), encoder.get_params(), _key(origin)))
+        if key is None:
             return fit()
         if key not in self._fitted:
             self._fitted[key] = fit()
@@ -84,6 +81,14 @@ class SharedEncodings:
         if key not in self._encoded:
             self._encoded[key] = transform()
         return self._encoded[key]
+
+
+def content_key(content: Any) -> str | None:
+    """Return what equal contents have in common, or None if they cannot be compared."""
+    try:
+        return joblib.hash(content)
+    except Exception:  # of pickling, such as that of a function without a name
+        return None
 
 
 def _key(origin: Origin | None) -> str | None:

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from sklearn_memgen._encodings import SharedEncodings
+from sklearn_memgen._encodings import SharedEncodings, content_key
 from sklearn_memgen._inputs import as_rows, read_inputs
 from sklearn_memgen._net_estimator import Learning, NetEstimator
 from sklearn_memgen._sklearn import _check_method_params, _safe_split, _score
@@ -94,13 +93,13 @@ def sharing_key(task: Task) -> Hashable:
     Other estimators share nothing.
     """
     final = _final_step(task.estimator)
+    alone = "alone", task.split, task.candidate
     if not isinstance(final, NetEstimator):
-        return "alone", task.candidate, task.split
-    if final is not task.estimator:
-        return "steps", task.split, joblib.hash(task.estimator.steps[:-1])
-    if final._make_encoder() is None:
-        return ALL_ROWS
-    return "split", task.split
+        return alone
+    if final is task.estimator:
+        return ALL_ROWS if final._make_encoder() is None else ("split", task.split)
+    steps = content_key(task.estimator.steps[:-1])
+    return alone if steps is None else ("steps", task.split, steps)
 
 
 def _final_step(estimator: Any) -> Any:
@@ -279,8 +278,9 @@ class _Fit:
     def _rows(self) -> tuple[Any, Any, dict[str, Any]]:
         """Return the rows of the split, and their metadata."""
         task, shared = self.task, self.shared
+        pairwise = get_tags(self.estimator).input_tags.pairwise  # rows are columns, too
         X, y = shared.once(
-            ("rows", task.split),
+            ("rows", task.split, pairwise),
             lambda: _safe_split(self.estimator, shared.X, shared.y, task.train),
         )
         params = shared.evaluation.fit_params

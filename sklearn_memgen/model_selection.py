@@ -166,11 +166,22 @@ class PopulationSearchCV(BaseSearchCV):
     def _run_search(self, evaluate_candidates: Callable[[Iterable[dict]], Any]) -> None:
         """Evaluate all candidates, or a sample of them."""
         if self.n_iter is None:
+            self._check_lists()
             evaluate_candidates(ParameterGrid(self.param_grid))
         else:
             evaluate_candidates(
                 ParameterSampler(self.param_grid, self.n_iter, random_state=self._rng)
             )
+
+    def _check_lists(self) -> None:
+        grids = self.param_grid
+        for grid in [grids] if isinstance(grids, Mapping) else grids:
+            for name, values in grid.items():
+                if hasattr(values, "rvs"):
+                    raise ValueError(
+                        f"param_grid has a distribution for {name!r}; set n_iter to "
+                        "the number of settings that are to be sampled"
+                    )
 
     def _make_tasks(
         self, candidates: Sequence[dict], splits: Sequence[tuple[Any, Any]]
@@ -225,6 +236,11 @@ class PopulationSearchCV(BaseSearchCV):
         self : PopulationSearchCV
             The fitted search.
         """
+        if getattr(self, "_skl_callbacks", None):
+            raise ValueError(
+                "callbacks of scikit-learn are called for each fit by itself, and here "
+                "fits are not made by themselves; use GridSearchCV"
+            )
         self._rng = check_random_state(self.random_state)
         scorer, _ = self._get_scorers()
         X, y = indexable(X, y)
