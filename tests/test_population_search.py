@@ -502,9 +502,9 @@ def test_callbacks_of_scikit_learn_are_refused():
     search = PopulationSearchCV(make_net(), {}, cv=2)
     if not hasattr(search, "set_callbacks"):
         pytest.skip("scikit-learn has callbacks from 1.9 on")
-    progress = pytest.importorskip("sklearn.callback").ProgressBar()
+    monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(scoring="accuracy")
     with pytest.raises(ValueError, match="callbacks of scikit-learn"):
-        search.set_callbacks(progress).fit(X, y)
+        search.set_callbacks(monitor).fit(X, y)
 
 
 def test_it_is_cloned_pickled_and_nested(mixed_table):
