@@ -4,10 +4,11 @@
                                            [--rows 48842] [--n-jobs 2]
 
 4 candidates on 5 folds. "adult": WideDeepClassifier as it is by default, two learning
-rates and two widths, on the raw table. "numbers": a net of 30-32-32-1 in NetClassifier
-on 20,000 x 30 numbers, four learning rates. The searches take turns; seconds and memory
-are the best of the rounds. Memory is that of all processes together, above what this one
-had before, sampled every 20 ms. Workers are started before the clock is.
+rates and two widths, on the raw table. "numbers": a net of 30-32-32-1 in
+NetClassifier on 20,000 x 30 numbers, four learning rates. The searches take turns;
+seconds and memory are the best of the rounds. Memory is that of all processes
+together, above what this one had before, sampled every 20 ms. Workers are started
+before the clock is.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from sklearn_memgen._net_estimator import Learning, NetEstimator
 from sklearn_memgen._sklearn import _check_method_params, _safe_split, _score
 from sklearn_memgen.training import Member, Population, TrainedMember, resolve_device
 
-__all__ = ["Evaluation", "Task", "fit_and_score", "sharing_key"]
+__all__ = ["ALL_ROWS", "Evaluation", "Task", "fit_and_score", "sharing_key"]
 
 #: The sharing key of nets without an encoder.
 ALL_ROWS = ("all rows",)

@@ -19,7 +19,13 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_memgen._joint_fits import Evaluation, Task, fit_and_score, sharing_key
+from sklearn_memgen._joint_fits import (
+    ALL_ROWS,
+    Evaluation,
+    Task,
+    fit_and_score,
+    sharing_key,
+)
 from sklearn_memgen._sklearn import (
     BaseSearchCV,
     Interval,
@@ -95,10 +101,10 @@ class PopulationSearchCV(BaseSearchCV):
     -----
     What fits share decides how they are divided among processes. Nets without an
     encoder share one table over all splits; those with an encoder the table of a split;
-    those in a pipeline the output of equal steps on a split. Each part has fits of one
-    kind, the first parts many and the last few [1]_, so that all processes end at about
-    the same time. A table is encoded once for each part, and each setting of encoder
-    parameters.
+    those in a pipeline the output of equal steps on a split. The first are divided
+    evenly. Of the others each part has fits that share, the first parts many and the
+    last few [1]_, so that all processes end at about the same time; a table is encoded
+    once for each part, and each setting of encoder parameters.
 
     References
     ----------
@@ -206,9 +212,13 @@ class PopulationSearchCV(BaseSearchCV):
             groups.setdefault(sharing_key(task), []).append(task)
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
         left = len(tasks)
-        for group in groups.values():
+        for key, group in groups.items():
+            even = math.ceil(len(group) / n_jobs)
             while group:
-                size = len(group) if n_jobs == 1 else math.ceil(left / (2 * n_jobs))
+                # Nets on one table may be stacked, for which they have to be many.
+                size = even if key == ALL_ROWS else math.ceil(left / (2 * n_jobs))
+                if n_jobs == 1:
+                    size = len(group)
                 part, group = group[:size], group[size:]
                 left -= len(part)
                 yield part
