@@ -25,7 +25,6 @@ from sklearn_memgen.training import (
     ResidentDataset,
     ResidentNet,
     TrainedMember,
-    at_most_threads,
     auto_batch_size,
     auto_max_epochs,
     pool_logits,
@@ -218,10 +217,6 @@ class NetEstimator(BaseEstimator):
     def _finish(self, net: ResidentNet, validation: ResidentDataset | None) -> None:
         """Do what remains to be done with a trained net and the rows held out."""
 
-    def _worthwhile_threads(self, net: ResidentNet) -> int | None:
-        """Return how many threads a training step can make use of, if that is known."""
-        return None
-
     def _pool(self, outputs: torch.Tensor) -> torch.Tensor:
         """Average what the members of an ensemble return, (n_rows, n_outputs)."""
         return pool_logits(outputs)
@@ -358,14 +353,12 @@ class NetEstimator(BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             verbose=self.verbose,
-            count_threads=self._worthwhile_threads,
         )
         if trained.error is not None:
             raise trained.error
         assert trained.net is not None
         self.history_ = trained.history
-        with at_most_threads(self._worthwhile_threads(trained.net)):
-            self._finish(trained.net, validation)
+        self._finish(trained.net, validation)
         self.encoder_, self.net_ = encoder, trained.net
 
     def _make_net(

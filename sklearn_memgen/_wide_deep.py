@@ -52,9 +52,6 @@ _CAUTIOUS_FREQUENCY, _CAUTIOUS_L2 = 50, 5.0
 _PILOT_SHARE, _PILOT_EPOCHS = 0.15, 6
 #: What "auto" takes for hidden layers: as wide, where the logits are more than one.
 _FEW_UNITS, _MANY_UNITS = (128, 128), (256, 256)
-#: Floating-point operations of a step that keep a thread busy. Two threads took 0.7 of
-#: the time of one at 300 million operations, 0.75 at 150 and 0.95 at 20.
-_OPERATIONS_A_THREAD = 50_000_000
 
 
 class WideDeepEstimator(NetEstimator):
@@ -291,14 +288,6 @@ class WideDeepEstimator(NetEstimator):
         else:
             make = partial(torch.optim.Adagrad, lr=self.wide_learning_rate)
         return {**super()._group_optimizers(batch_size), "wide": make}
-
-    def _worthwhile_threads(self, net: ResidentNet) -> int | None:
-        weights = sum(
-            p.numel() for group in net.optimizer_.param_groups for p in group["params"]
-        )
-        # A multiplication and an addition for each weight and row, once forwards and
-        # twice backwards.
-        return max(6 * weights * net.batch_size // _OPERATIONS_A_THREAD, 1)
 
     def _explain(
         self,

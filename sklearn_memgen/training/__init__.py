@@ -31,6 +31,7 @@ from sklearn_memgen.training.observers import Observer
 from sklearn_memgen.training.population import Population
 from sklearn_memgen.training.progress import ProgressBar
 from sklearn_memgen.training.regression import ResidentRegressionNet
+from sklearn_memgen.training.threads import worthwhile_threads
 from sklearn_memgen.training.trace import Trace
 
 __all__ = [
@@ -68,4 +69,5 @@ __all__ = [
     "seeded",
     "train",
     "train_alone",
+    "worthwhile_threads",
 ]

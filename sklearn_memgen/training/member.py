@@ -18,6 +18,7 @@ from sklearn_memgen.training.fitting import history_frame, train, train_in_passe
 from sklearn_memgen.training.guide import Guide
 from sklearn_memgen.training.guide_callback import GuideCallback
 from sklearn_memgen.training.net import ResidentNet
+from sklearn_memgen.training.threads import worthwhile_threads
 from sklearn_memgen.training.trace import Trace
 
 __all__ = ["Member", "StartedMember", "TrainedMember", "train_alone"]
@@ -49,8 +50,6 @@ class Member:
         Callbacks of this member alone.
     n_iter_no_change, tol, verbose
         See `train`. There is no progress to show of a net in a stack.
-    count_threads : callable, default=None
-        Returns how many threads a training step of the net can make use of.
     """
 
     make_net: Callable[[], ResidentNet]
@@ -63,7 +62,6 @@ class Member:
     n_iter_no_change: int = 5
     tol: float = 0.0
     verbose: int = 0
-    count_threads: Callable[[ResidentNet], int | None] | None = None
 
     def dataset(self) -> ResidentDataset:
         """Return the rows that the member learns, without a copy of the table."""
@@ -152,8 +150,7 @@ class StartedMember:
 
     def train(self) -> None:
         """Train the net to the end, alone."""
-        count_threads = self.member.count_threads
-        n_threads = None if count_threads is None else count_threads(self.net)
+        n_threads = worthwhile_threads(self.net, self.training)
         with seeded(0, self.device), self.randomness, at_most_threads(n_threads):
             try:
                 train(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from sklearn_memgen.training.batches import Rows
-from sklearn_memgen.training.devices import in_bfloat16
+from sklearn_memgen.training.devices import at_most_threads, in_bfloat16
 from sklearn_memgen.training.member import StartedMember
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.stackable import (
@@ -23,6 +23,7 @@ from sklearn_memgen.training.stackable import (
 )
 from sklearn_memgen.training.stacked_optimizers import StackedOptimizers
 from sklearn_memgen.training.stacked_rows import StackedBatch, StackedRows
+from sklearn_memgen.training.threads import worthwhile_threads
 
 __all__ = ["Stack", "train_stacked"]
 
@@ -321,22 +322,29 @@ def train_stacked(members: Sequence[StartedMember], device: torch.device) -> Non
             stack.check()
         finally:
             stack.release()
-        try:
-            for member in active:
-                member.begin()
-            while active := [m for m in active if m.wanted is not None]:
-                stack = Stack(active, device)
-                try:
-                    while all(member.wanted for member in active):
-                        for member, loss in zip(active, stack.run(), strict=True):
-                            member.answer(loss)
-                finally:
-                    stack.release()
-        except KeyboardInterrupt:
-            for member in active:
-                member.interrupt()
-            raise
-        except BaseException:
-            for member in active:
-                member.abandon()
-            raise
+        n_threads = worthwhile_threads(active[0].net, active[0].training, len(active))
+        with at_most_threads(n_threads):
+            _train_to_the_end(active, device)
+
+
+def _train_to_the_end(active: list[StartedMember], device: torch.device) -> None:
+    """Train members whose data is on the device, those that go on together."""
+    try:
+        for member in active:
+            member.begin()
+        while active := [m for m in active if m.wanted is not None]:
+            stack = Stack(active, device)
+            try:
+                while all(member.wanted for member in active):
+                    for member, loss in zip(active, stack.run(), strict=True):
+                        member.answer(loss)
+            finally:
+                stack.release()
+    except KeyboardInterrupt:
+        for member in active:
+            member.interrupt()
+        raise
+    except BaseException:
+        for member in active:
+            member.abandon()
+        raise
