@@ -29,7 +29,7 @@ from sklearn_memgen.training import (
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
-PATIENCE = 60  # seconds, after which what is waited for will not come
+PATIENCE = 100  # seconds, after which what is waited for will not come
 
 
 def wait_until(condition):
