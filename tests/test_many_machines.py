@@ -236,8 +236,8 @@ def test_ctrl_c_keeps_what_is_finished(backend, request, on_cluster, table, tmp_
 # Workers that die
 
 
-def kill_in_the_middle(folder, n_killed):
-    """Kill workers that are fitting, and let the others go on.
+def kill_in_the_middle(folder, n_killed, cluster):
+    """Kill one worker that is fitting or all, and let the others go on.
 
     Returns the thread that does it, and how many fits were begun before, by process.
     """
@@ -245,8 +245,10 @@ def kill_in_the_middle(folder, n_killed):
 
     def kill():
         try:
-            wait_until(lambda: len(pids_of(folder, "waits")) >= n_killed)
-            for pid in sorted(pids_of(folder, "waits"))[:n_killed]:
+            wait_until(lambda: pids_of(folder, "waits"))
+            busy = min(pids_of(folder, "waits"))
+            others = {worker.pid for worker in cluster.workers.values()} - {busy}
+            for pid in [busy, *others][:n_killed]:
                 n_begun = len(list(folder.glob("fit-*")))
                 os.kill(pid, signal.SIGKILL)
                 wait_until(lambda pid=pid: is_gone(pid))
@@ -268,11 +270,11 @@ def is_gone(pid):
 
 
 def test_population_search_sends_again_what_was_lost(
-    on_cluster, table, alone, tmp_path
+    on_cluster, cluster, table, alone, tmp_path
 ):
     """With joblib's own backend, which cancels all that needs the data."""
     search = make_search(PopulationSearchCV, tmp_path, n_free=1)
-    thread, killed = kill_in_the_middle(tmp_path, 2)
+    thread, killed = kill_in_the_middle(tmp_path, 2, cluster)
     with on_cluster(), pytest.warns(UserWarning, match="of 18 fits are left and are"):
         search.fit(*table)
     thread.join()
@@ -286,11 +288,11 @@ def test_population_search_sends_again_what_was_lost(
     ("kind", "n_killed"), [(GridSearchCV, 2), (PopulationSearchCV, 1)]
 )
 def test_no_result_is_lost_with_a_worker(
-    kind, n_killed, on_cluster, table, alone, tmp_path
+    kind, n_killed, on_cluster, cluster, table, alone, tmp_path
 ):
     """Where all are killed, all data that workers had are lost for certain."""
     search = make_search(kind, tmp_path, n_free=1)
-    thread, killed = kill_in_the_middle(tmp_path, n_killed)
+    thread, killed = kill_in_the_middle(tmp_path, n_killed, cluster)
     with on_cluster():
         search.fit(*table)
     thread.join()
