@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 import traceback
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,8 +38,6 @@ class Task:
         Their numbers.
     estimator : estimator
         The candidate, not fitted.
-    train, test : ndarray of int
-        The rows of the split.
     seed : int
         The `random_state` of a net that has none. Where it is the same for all
         candidates of a split they differ in nothing but their parameters.
@@ -47,17 +46,25 @@ class Task:
     candidate: int
     split: int
     estimator: BaseEstimator
-    train: np.ndarray
-    test: np.ndarray
     seed: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The numbers, by which the fit is known."""
+        return self.candidate, self.split
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How fits are to be scored.
+    """What fits learn and are scored on, and how.
+
+    It has all that grows with the number of rows, but for the data, so that tasks are
+    small.
 
     Parameters
     ----------
+    splits : sequence of (ndarray of int, ndarray of int)
+        The training and the test rows of each split.
     scorer : callable
         As `sklearn.model_selection` has it.
     fit_params, score_params : mapping
@@ -70,12 +77,19 @@ class Evaluation:
         Whether to print a line for each fit, from 2 on.
     """
 
+    splits: Sequence[tuple[np.ndarray, np.ndarray]]
     scorer: Any
     fit_params: Mapping[str, Any]
     score_params: Mapping[str, Any]
     error_score: Any
     return_train_score: bool
     verbose: int
+
+    def __sizeof__(self) -> int:
+        """Return the bytes of all rows, by which joblib's dask sends them just once."""
+        metadata = [*self.fit_params.values(), *self.score_params.values()]
+        rows = [indices for split in self.splits for indices in split]
+        return sum(sys.getsizeof(values) for values in metadata + rows)
 
     def failed(self) -> Any:
         """Return the scores of a fit that failed, or was not made."""
@@ -108,7 +122,7 @@ def _final_step(estimator: Any) -> Any:
 
 def fit_and_score(
     tasks: Iterable[Task], X: Any, y: Any, evaluation: Evaluation, strategy: str
-) -> tuple[list[tuple[Task, dict[str, Any]]], bool]:
+) -> tuple[list[tuple[tuple[int, int], dict[str, Any]]], bool]:
     """Fit and score candidates, and train the nets of all of them together.
 
     Parameters
@@ -118,14 +132,15 @@ def fit_and_score(
     X, y : data and targets
         All rows.
     evaluation : Evaluation
-        How to score.
+        On what, and how to score.
     strategy : {"auto", "stacked", "sequential"}
         See `Population`.
 
     Returns
     -------
-    outcomes : list of (Task, dict)
-        What has come of those that are finished, as scikit-learn's searches keep it.
+    outcomes : list of ((int, int), dict)
+        What has come of those that are finished, as scikit-learn's searches keep it, by
+        the key of the task.
     interrupted : bool
         Whether Ctrl-C ended it.
     """
@@ -139,7 +154,7 @@ def fit_and_score(
             _train(waiting, strategy)
     except KeyboardInterrupt:
         interrupted = True
-    finished = [(fit.task, fit.outcome) for fit in fits if fit.outcome is not None]
+    finished = [(fit.task.key, fit.outcome) for fit in fits if fit.outcome is not None]
     return finished, interrupted
 
 
@@ -208,6 +223,7 @@ class _Fit:
     def __init__(self, task: Task, shared: _Shared) -> None:
         self.task = task
         self.shared = shared
+        self.train, self.test = shared.evaluation.splits[task.split]
         self.estimator = clone(task.estimator)
         self.final = _final_step(self.estimator)
         if isinstance(self.final, NetEstimator) and self.final.random_state is None:
@@ -273,7 +289,7 @@ class _Fit:
                 read_inputs(clone(self.final), self.shared.X, None, reset=True)
             ),
         )
-        return SharedEncodings(table, self.task.train)
+        return SharedEncodings(table, self.train)
 
     def _rows(self) -> tuple[Any, Any, dict[str, Any]]:
         """Return the rows of the split, and their metadata."""
@@ -281,10 +297,10 @@ class _Fit:
         pairwise = get_tags(self.estimator).input_tags.pairwise  # rows are columns, too
         X, y = shared.once(
             ("rows", task.split, pairwise),
-            lambda: _safe_split(self.estimator, shared.X, shared.y, task.train),
+            lambda: _safe_split(self.estimator, shared.X, shared.y, self.train),
         )
         params = shared.evaluation.fit_params
-        return X, y, _check_method_params(shared.X, params=params, indices=task.train)
+        return X, y, _check_method_params(shared.X, params=params, indices=self.train)
 
     def _fit_steps(self, X: Any, y: Any, params: Mapping[str, Any]) -> Pipeline:
         pipeline = clone(self.estimator)
@@ -297,7 +313,7 @@ class _Fit:
         task, by = self.task, self.shared.evaluation
         started = time.perf_counter()
         scores = {}
-        for name, rows in {"test": task.test, "train": task.train}.items():
+        for name, rows in {"test": self.test, "train": self.train}.items():
             if name == "test" or by.return_train_score:
                 scores[name] = self._score(rows) if error is None else by.failed()
         self.outcome = {
@@ -315,7 +331,7 @@ class _Fit:
 
     def _score(self, rows: np.ndarray) -> Any:
         by, shared = self.shared.evaluation, self.shared
-        train = None if rows is self.task.train else self.task.train
+        train = None if rows is self.train else self.train
         X, y = _safe_split(self.estimator, shared.X, shared.y, rows, train)
         params = _check_method_params(shared.X, params=by.score_params, indices=rows)
         return _score(self.estimator, X, y, by.scorer, params, by.error_score)

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError
 from itertools import product
 from numbers import Integral
 from typing import Any
@@ -40,6 +41,16 @@ __all__ = ["PopulationSearchCV"]
 
 #: What a fit has come to; see `fit_and_score`.
 _Outcome = dict[str, Any]
+
+#: Finished fits of a part, by candidate and split, and whether Ctrl-C ended it.
+_Finished = tuple[list[tuple[tuple[int, int], _Outcome]], bool]
+
+#: What joblib raises when workers died: that of dask, where data went with them, and
+#: that of its own processes.
+_WORKER_LOST = (CancelledError, BrokenExecutor)
+
+#: How often in a row, with no fit finished in between, workers may be lost.
+_MAX_LOSSES = 3
 
 
 class PopulationSearchCV(BaseSearchCV):
@@ -189,19 +200,16 @@ class PopulationSearchCV(BaseSearchCV):
                         "the number of settings that are to be sampled"
                     )
 
-    def _make_tasks(
-        self, candidates: Sequence[dict], splits: Sequence[tuple[Any, Any]]
-    ) -> list[Task]:
-        seeds = self._rng.randint(2**31, size=len(splits))
+    def _make_tasks(self, candidates: Sequence[dict], n_splits: int) -> list[Task]:
+        seeds = self._rng.randint(2**31, size=n_splits).tolist()
         base = clone(self.estimator)
         estimators = [
             clone(base).set_params(**clone(params, safe=False)) for params in candidates
         ]
         return [
-            Task(k, i, estimator, train, test, seed)
-            for (k, estimator), (i, (train, test), seed) in product(
-                enumerate(estimators),
-                [(i, s, int(seeds[i])) for i, s in enumerate(splits)],
+            Task(k, i, estimator, seed)
+            for (k, estimator), (i, seed) in product(
+                enumerate(estimators), enumerate(seeds)
             )
         ]
 
@@ -260,6 +268,7 @@ class PopulationSearchCV(BaseSearchCV):
         self.n_splits_ = len(splits)
         self.scorer_ = getattr(scorer, "_scorers", scorer)
         evaluation = Evaluation(
+            splits,
             scorer,
             routed.estimator.fit,
             routed.scorer.score,
@@ -269,7 +278,7 @@ class PopulationSearchCV(BaseSearchCV):
         )
 
         def evaluate(candidates: Iterable[dict]) -> None:
-            self._evaluate(list(candidates), splits, X, y, evaluation)
+            self._evaluate(list(candidates), X, y, evaluation)
 
         self._run_search(evaluate)
         if self.refit:
@@ -279,44 +288,68 @@ class PopulationSearchCV(BaseSearchCV):
     def _evaluate(
         self,
         candidates: list[dict],
-        splits: Sequence[tuple[Any, Any]],
         X: Any,
         y: Any,
         evaluation: Evaluation,
     ) -> None:
         """Fit and score candidates on all splits, and keep what comes of it."""
-        tasks = self._make_tasks(candidates, splits)
+        tasks = self._make_tasks(candidates, self.n_splits_)
         if not tasks:
             raise ValueError(
                 f"there is nothing to fit: {len(candidates)} candidates and "
-                f"{len(splits)} splits"
+                f"{self.n_splits_} splits"
             )
         if self.verbose > 0:
             print(
-                f"Fitting {len(splits)} folds for each of {len(candidates)} "
+                f"Fitting {self.n_splits_} folds for each of {len(candidates)} "
                 f"candidates, totalling {len(tasks)} fits"
             )
         outcomes: dict[tuple[int, int], _Outcome] = {}
         try:
             for finished, interrupted in self._fit_parts(tasks, X, y, evaluation):
-                outcomes |= {(t.candidate, t.split): o for t, o in finished}
+                outcomes |= dict(finished)
                 if interrupted:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             if outcomes:
                 self._keep_interrupted(candidates, outcomes)
             raise
-        in_order = [outcomes[task.candidate, task.split] for task in tasks]
+        in_order = [outcomes[task.key] for task in tasks]
         _warn_or_raise_about_fit_failures(in_order, self.error_score)
         self._keep(candidates, in_order)
 
     def _fit_parts(
         self, tasks: Sequence[Task], X: Any, y: Any, evaluation: Evaluation
-    ) -> Iterator[tuple[list[tuple[Task, _Outcome]], bool]]:
-        """Fit part after part, in whatever order they are finished."""
+    ) -> Iterator[_Finished]:
+        """Fit part after part; what was lost with a worker is fitted anew."""
+        left = {task.key: task for task in tasks}
+        n_losses = 0
+        while left:
+            parts = self._divide(list(left.values()))
+            try:
+                for finished, interrupted in self._run_parts(parts, X, y, evaluation):
+                    n_losses = 0
+                    for key, _ in finished:
+                        del left[key]
+                    yield finished, interrupted
+            except _WORKER_LOST as error:
+                n_losses += 1
+                if n_losses > _MAX_LOSSES:
+                    raise
+                warnings.warn(
+                    f"a worker was lost, and with it what others needed: {error!r}; "
+                    f"{len(left)} of {len(tasks)} fits are left and are sent again",
+                    UserWarning,
+                    stacklevel=2,
+                )
+
+    def _run_parts(
+        self, parts: Iterable[list[Task]], X: Any, y: Any, evaluation: Evaluation
+    ) -> Iterator[_Finished]:
+        """Fit parts by joblib, and yield them in whatever order they are finished."""
         jobs = (
             delayed(fit_and_score)(part, X, y, evaluation, self.strategy)
-            for part in self._divide(tasks)
+            for part in parts
         )
         settings = {"n_jobs": self.n_jobs, "pre_dispatch": self.pre_dispatch}
         try:
@@ -347,15 +380,12 @@ class PopulationSearchCV(BaseSearchCV):
         self, candidates: list[dict], outcomes: dict[tuple[int, int], _Outcome]
     ) -> None:
         """Keep what was finished before Ctrl-C, and say how much that is."""
-        scores = next(iter(outcomes.values()))["test_scores"]
+        some = next(iter(outcomes.values()))
+        scores = some["test_scores"]
         nothing = dict.fromkeys(scores, np.nan) if isinstance(scores, dict) else np.nan
-        missing = {
-            "fit_error": None,
-            "fit_time": np.nan,
-            "score_time": np.nan,
-            "test_scores": nothing,
-            "train_scores": nothing,
-        }
+        missing: _Outcome = dict.fromkeys(some, np.nan)
+        missing |= {name: nothing for name in some if name.endswith("_scores")}
+        missing["fit_error"] = None
         fits = list(product(range(len(candidates)), range(self.n_splits_)))
         n_by_candidate = Counter(candidate for candidate, _ in outcomes)
         n_complete = list(n_by_candidate.values()).count(self.n_splits_)

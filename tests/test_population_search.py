@@ -339,10 +339,8 @@ def test_parts_have_every_fit_once_and_grow_smaller(n_jobs):
         make_wide_deep(), {"learning_rate": [1e-3, 1e-2, 1e-1]}, n_jobs=n_jobs
     )
     search._rng = np.random.RandomState(0)
-    splits = [(np.arange(5), np.arange(5, 9))] * 5
-    tasks = search._make_tasks(
-        [{"learning_rate": rate} for rate in (1e-3, 1e-2, 1e-1)], splits
-    )
+    rates = [{"learning_rate": rate} for rate in (1e-3, 1e-2, 1e-1)]
+    tasks = search._make_tasks(rates, 5)
     parts = list(search._divide(tasks))
     pairs = [(task.candidate, task.split) for part in parts for task in part]
     assert sorted(pairs) == [(k, i) for k in range(3) for i in range(5)]
