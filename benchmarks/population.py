@@ -2,7 +2,7 @@
 
     python benchmarks/population.py [--sizes 1 8 32 128] [--layers 32 128] [--epochs 2]
                                     [--rounds 2] [--rows 20000] [--data numbers adult]
-                                    [--without joblib]
+                                    [--without stacked]
 
 All train the same nets, with other seeds, on 20,000 x 30 normal numbers, and the net of
 WideDeepClassifier on Adult; two hidden layers, batches of 256. The ways take turns; the
@@ -35,7 +35,14 @@ from sklearn_memgen.training import (
 from sklearn_memgen.training.stacking_rule import members_a_chunk
 
 BATCH_SIZE = 256
-WAYS = ("auto", "stacked", "sequential", "joblib")
+#: Strategies and numbers of processes.
+WAYS = {
+    "auto": ("auto", None),
+    "auto, 2 processes": ("auto", 2),
+    "stacked": ("stacked", None),
+    "one after another": ("sequential", None),
+    "joblib, 2 processes": ("joblib", 2),
+}
 
 Data = tuple[Callable[[], ResidentNet], ResidentDataset]
 
@@ -93,8 +100,8 @@ def adult(n_rows: int, n_units: int, n_epochs: int) -> Data:
 
 def seconds_of(members: list[Member], way: str) -> float:
     """Train a population and return the seconds."""
-    n_jobs = 2 if way == "joblib" else None
-    population = Population(members, strategy=way, n_jobs=n_jobs, device="cpu")
+    strategy, n_jobs = WAYS[way]
+    population = Population(members, strategy=strategy, n_jobs=n_jobs, device="cpu")
     started = time.perf_counter()
     population.train()
     return time.perf_counter() - started
@@ -108,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--data", nargs="+", default=["numbers", "adult"])
-    parser.add_argument("--without", nargs="*", default=[])
+    parser.add_argument("--without", nargs="*", default=[], choices=WAYS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     ways = [way for way in WAYS if way not in args.without]
@@ -126,6 +133,7 @@ def main() -> None:
             n_weights = sum(p.numel() for p in net.module_.parameters())
             for size in args.sizes:
                 members = [Member(make_net, data, seed=seed) for seed in range(size)]
+                seconds_of(members[:2], "joblib, 2 processes")  # starts the workers
                 best = dict.fromkeys(ways, math.inf)
                 for _ in range(args.rounds):
                     for way in ways:

@@ -20,7 +20,7 @@ from sklearn_memgen.training.multipliers import check_option
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.stackable import CannotStackError, stacking_key
 from sklearn_memgen.training.stacked import train_stacked
-from sklearn_memgen.training.stacking_rule import members_a_chunk, stacking_pays
+from sklearn_memgen.training.stacking_rule import count_chunks, stacking_pays
 
 __all__ = ["Population"]
 
@@ -44,7 +44,8 @@ class Population:
         done and pays, see Notes, and trains the others by "joblib" if `n_jobs` is more
         than 1, else "sequential".
     n_jobs : int, default=None
-        Processes, as joblib has it.
+        Processes, as joblib has it. On a CPU each has a stack of its own, if there are
+        members enough.
     device : str or torch.device, default="auto"
         Where the nets are; see `resolve_device`.
 
@@ -194,21 +195,41 @@ class Population:
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
         if self.strategy == "auto" and not stacking_pays(net, len(group), n_jobs):
             return group
-        n_chunks = -(-len(group) // members_a_chunk(net))
+        n_chunks = count_chunks(net, len(group), n_jobs)
         size = -(-len(group) // n_chunks)  # even, so that the last is not small
+        chunks = [group[k : k + size] for k in range(0, len(group), size)]
+        if n_jobs > 1 and n_chunks > 1 and self._device.type == "cpu":
+            return self._train_chunks_away(chunks)
         left: list[int] = []
-        for begin in range(0, len(group), size):
-            chunk = group[begin : begin + size]
+        for at, chunk in enumerate(chunks):
             started = [self._started.pop(k) for k in chunk]
             try:
                 train_stacked(started, self._device)
             except CannotStackError as error:
-                return left + self._refuse(group[begin:], error)
+                return left + self._refuse(group[at * size :], error)
             except Exception:
                 left += chunk  # alone, each has its own error or none
             finally:
                 for k, one in zip(chunk, started, strict=True):
                     self.results_[k] = one.result("stacked")
+        return left
+
+    def _train_chunks_away(self, chunks: list[list[int]]) -> list[int]:
+        """Train stacks in processes, and return the members that are left."""
+        jobs = []
+        for chunk in chunks:
+            for k in chunk:
+                del self._started[k]  # they are made anew, where they are trained
+            members = [self.members[k] for k in chunk]
+            jobs.append(joblib.delayed(_train_chunk)(members, self._device))
+        parallel = joblib.Parallel(n_jobs=self.n_jobs, return_as="generator")
+        left: list[int] = []
+        for chunk, results in zip(chunks, parallel(jobs), strict=True):
+            if isinstance(results, CannotStackError):
+                left += self._refuse(chunk, results)
+                continue
+            for k, result in zip(chunk, results, strict=True):
+                self.results_[k] = result
         return left
 
     def _refuse(self, members: list[int], error: CannotStackError) -> list[int]:
@@ -297,3 +318,16 @@ class Population:
             if len(frame)
         ]
         return pd.concat(frames) if frames else pd.DataFrame()
+
+
+def _train_chunk(
+    members: Sequence[Member], device: torch.device
+) -> list[TrainedMember] | CannotStackError:
+    """Train members as a stack, in another process."""
+    population = Population(members, strategy="stacked", n_jobs=1, device=device)
+    try:
+        return population.train(warn=False).results_
+    except ValueError as error:
+        if isinstance(error.__cause__, CannotStackError):
+            return error.__cause__
+        raise

@@ -6,7 +6,7 @@ import torch
 
 from sklearn_memgen.training.net import ResidentNet
 
-__all__ = ["members_a_chunk", "stacking_pays"]
+__all__ = ["count_chunks", "members_a_chunk", "stacking_pays"]
 
 #: On a CPU, bytes that the weights of a chunk, their gradients and the state of their
 #: optimizer may take.
@@ -43,8 +43,23 @@ def stacking_pays(net: ResidentNet, n_members: int, n_jobs: int = 1) -> bool:
         return n_members > 1
     if n_members < _ENOUGH:
         return False
-    n_parameters = _n_parameters(net)
-    return any(n_parameters <= most and gain > n_jobs for most, gain in _GAINS)
+    gains = [gain for most, gain in _GAINS if _n_parameters(net) <= most]
+    # With members enough each process has a stack of its own.
+    return bool(gains) and (n_members >= _ENOUGH * n_jobs or max(gains) > n_jobs)
+
+
+def count_chunks(net: ResidentNet, n_members: int, n_jobs: int = 1) -> int:
+    """Return into how many stacks to divide members, one after another or in processes.
+
+    Parameters
+    ----------
+    net, n_members, n_jobs
+        See `stacking_pays`.
+    """
+    n_chunks = -(-n_members // members_a_chunk(net))
+    if n_members < _ENOUGH * n_jobs:
+        return n_chunks
+    return n_jobs * -(-n_chunks // n_jobs)
 
 
 def members_a_chunk(net: ResidentNet) -> int:

@@ -1,5 +1,6 @@
 """Populations: however they are trained, each net is the one that is trained alone."""
 
+import os
 import pickle
 import warnings
 from dataclasses import replace
@@ -8,6 +9,7 @@ from functools import partial
 import pandas as pd
 import pytest
 import torch
+from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_memgen.training import (
@@ -190,6 +192,51 @@ def test_all_strategies_have_the_same_results(strategy):
     history = population.history_
     assert history.index.names == ["member", "epoch"]
     assert set(history.reset_index()["member"]) == {0, 1, 2, 3}
+
+
+class Process(Callback):
+    """Notes the process in which a net is trained."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.pid_ = os.getpid()
+
+
+@pytest.mark.parametrize("strategy", ["auto", "stacked"])
+def test_processes_have_stacks_of_their_own(strategy):
+    members = [
+        replace(member, callbacks=[Process(), Trace()])
+        for member in make_members(n_members=16)
+    ]
+    population = Population(members, strategy=strategy, n_jobs=2, device="cpu").train()
+    assert {result.strategy for result in population} == {"stacked"}
+    pids = [result.callbacks[0].pid_ for result in population]
+    assert len(set(pids[:8])) == len(set(pids[8:])) == 1
+    assert os.getpid() not in pids
+    assert population[3].trace.to_frame()["n_seen"].sum() == 3 * 140
+    assert_equal_nets(members, population.results_, 1e-4)
+
+
+def test_what_only_a_trial_shows_to_be_unfit_is_trained_alone():
+    """A stack in another process that cannot be computed, beside one that can."""
+    data = ResidentDataset(ARRAY, LABELS)
+    members = [Member(partial(make_net, Choosy), data, seed=k) for k in range(16)]
+    members += make_members(n_members=16)
+    population = Population(members, n_jobs=2, device="cpu").train()
+    strategies = [result.strategy for result in population]
+    assert strategies == ["joblib"] * 16 + ["stacked"] * 16
+    assert_equal_nets(members[:2], population.results_[:2], 1e-6)
+    with pytest.raises(ValueError, match="member 0 cannot be stacked"):
+        Population(members, strategy="stacked", n_jobs=2, device="cpu").train()
+
+
+class Choosy(nn.Linear):
+    """Looks at values, which a stack has several of."""
+
+    def __init__(self):
+        super().__init__(4, 1)
+
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
 
 
 def test_a_trace_has_a_place_for_each_row_of_the_table():
