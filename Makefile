@@ -58,6 +58,7 @@ bench: $(BENCH_STAMP)  ## run the benchmarks, in an environment of their own
 	$(BENCH_VENV)/bin/python benchmarks/serving.py
 	$(BENCH_VENV)/bin/python benchmarks/deep_speed.py
 	$(BENCH_VENV)/bin/python benchmarks/trace.py
+	$(BENCH_VENV)/bin/python benchmarks/population_search.py
 	$(BENCH_VENV)/bin/python benchmarks/population.py
 
 bench-tables: $(BENCH_STAMP)  ## compare with other classifiers; TABLES=folder of parquet files
