@@ -135,8 +135,8 @@ def main() -> None:
                 members = [Member(make_net, data, seed=seed) for seed in range(size)]
                 seconds_of(members[:2], "joblib, 2 processes")  # starts the workers
                 best = dict.fromkeys(ways, math.inf)
-                for _ in range(args.rounds):
-                    for way in ways:
+                for turn in range(args.rounds):
+                    for way in ways if turn % 2 else reversed(ways):
                         best[way] = min(best[way], seconds_of(members, way))
                 figures = [f"{seconds / args.epochs:.2f}" for seconds in best.values()]
                 chunk = min(members_a_chunk(net), size)

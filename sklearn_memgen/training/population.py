@@ -20,7 +20,11 @@ from sklearn_memgen.training.multipliers import check_option
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.stackable import CannotStackError, stacking_key
 from sklearn_memgen.training.stacked import train_stacked
-from sklearn_memgen.training.stacking_rule import count_chunks, stacking_pays
+from sklearn_memgen.training.stacking_rule import (
+    count_chunks,
+    may_pay,
+    stacking_pays,
+)
 
 __all__ = ["Population"]
 
@@ -145,7 +149,9 @@ class Population:
         self.results_ = [TrainedMember() for _ in self.members]
         left = list(range(len(self)))
         try:
-            if self.strategy in ("auto", "stacked"):
+            if self.strategy == "stacked" or (
+                self.strategy == "auto" and may_pay(len(self), self._device)
+            ):
                 left = self._train_stacked()
             if self._uses_joblib(len(left)):
                 self._train_by_joblib(left)
