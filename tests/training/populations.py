@@ -16,6 +16,7 @@ from sklearn_memgen.training import (
     Member,
     ResidentDataset,
     ResidentNet,
+    at_most_threads,
     seeded,
     train,
 )
@@ -86,7 +87,7 @@ def make_net(make_module=make_mlp, **params):
 
 def train_alone(member):
     """Do what an estimator does for one net."""
-    with seeded(member.seed, torch.device("cpu")):
+    with seeded(member.seed, torch.device("cpu")), at_most_threads(1):
         net = member.make_net()
         net.initialize()
         callbacks = list(member.callbacks)
