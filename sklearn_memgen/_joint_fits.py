@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib.logger import short_format_time
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -41,12 +42,15 @@ class Task:
     seed : int
         The `random_state` of a net that has none. Where it is the same for all
         candidates of a split they differ in nothing but their parameters.
+    words : str, default=""
+        What the candidate's parameters are, for the lines that are printed.
     """
 
     candidate: int
     split: int
     estimator: BaseEstimator
     seed: int
+    words: str = ""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -310,7 +314,7 @@ class _Fit:
 
     def _finish(self, error: Exception | None) -> None:
         """Score the fit, and let go of what it has learned."""
-        task, by = self.task, self.shared.evaluation
+        by = self.shared.evaluation
         started = time.perf_counter()
         scores = {}
         for name, rows in {"test": self.test, "train": self.train}.items():
@@ -323,11 +327,19 @@ class _Fit:
             **{f"{name}_scores": values for name, values in scores.items()},
         }
         if by.verbose > 1:
-            print(
-                f"[candidate {task.candidate}, split {task.split}] "
-                f"test score: {scores['test']}, fit time: {self.seconds:.1f} s"
-            )
+            self._print(scores)
         del self.estimator, self.final
+
+    def _print(self, scores: Mapping[str, Any]) -> None:
+        """Print a line much like that of scikit-learn's searches."""
+        n_splits = len(self.shared.evaluation.splits)
+        told = str(scores["test"])
+        if "train" in scores:
+            told = f"(train={scores['train']}, test={scores['test']})"
+        print(
+            f"[CV {self.task.split + 1}/{n_splits}] END {self.task.words};, "
+            f"score={told} total time={short_format_time(self.seconds)}"
+        )
 
     def _score(self, rows: np.ndarray) -> Any:
         by, shared = self.shared.evaluation, self.shared

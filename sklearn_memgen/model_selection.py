@@ -206,8 +206,14 @@ class PopulationSearchCV(BaseSearchCV):
         estimators = [
             clone(base).set_params(**clone(params, safe=False)) for params in candidates
         ]
+        words = [
+            ", ".join(f"{name}={value}" for name, value in sorted(params.items()))
+            if self.verbose > 1
+            else ""
+            for params in candidates
+        ]
         return [
-            Task(k, i, estimator, seed)
+            Task(k, i, estimator, seed, words[k])
             for (k, estimator), (i, seed) in product(
                 enumerate(estimators), enumerate(seeds)
             )
@@ -259,6 +265,8 @@ class PopulationSearchCV(BaseSearchCV):
                 "callbacks of scikit-learn are called for each fit by itself, and here "
                 "fits are not made by themselves; use GridSearchCV"
             )
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # of an earlier fit, which Ctrl-C would leave
         self._rng = check_random_state(self.random_state)
         scorer, _ = self._get_scorers()
         X, y = indexable(X, y)
@@ -317,6 +325,7 @@ class PopulationSearchCV(BaseSearchCV):
         in_order = [outcomes[task.key] for task in tasks]
         _warn_or_raise_about_fit_failures(in_order, self.error_score)
         self._keep(candidates, in_order)
+        self._choose_best()
 
     def _fit_parts(
         self, tasks: Sequence[Task], X: Any, y: Any, evaluation: Evaluation
@@ -359,22 +368,24 @@ class PopulationSearchCV(BaseSearchCV):
         yield from parallel(jobs)
 
     def _keep(self, candidates: list[dict], outcomes: list[_Outcome]) -> None:
-        """Set results and the best candidate from outcomes, one for each fit."""
+        """Set the results from outcomes, one for each fit."""
         if callable(self.scoring):  # only now it is known what it returns
             _insert_error_scores(outcomes, self.error_score)
         scores = outcomes[0]["test_scores"]
         self.multimetric_ = isinstance(scores, dict)
-        metric = "score"
         if self.multimetric_:
             self._check_refit_for_multimetric(scores)
-            metric = self.refit
         self.cv_results_ = self._format_results(candidates, self.n_splits_, outcomes)
+
+    def _choose_best(self) -> None:
+        """Set what is best in the results, if that is defined."""
         if self.multimetric_ and not self.refit:
             return
-        self.best_index_ = self._select_best_index(self.refit, metric, self.cv_results_)
+        results, metric = self.cv_results_, self.refit if self.multimetric_ else "score"
+        self.best_index_ = self._select_best_index(self.refit, metric, results)
         if not callable(self.refit):
-            self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
-        self.best_params_ = self.cv_results_["params"][self.best_index_]
+            self.best_score_ = results[f"mean_test_{metric}"][self.best_index_]
+        self.best_params_ = results["params"][self.best_index_]
 
     def _keep_interrupted(
         self, candidates: list[dict], outcomes: dict[tuple[int, int], _Outcome]
@@ -392,11 +403,8 @@ class PopulationSearchCV(BaseSearchCV):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*scores are non-finite")
             self._keep(candidates, [outcomes.get(fit, missing) for fit in fits])
-        if n_complete == 0:  # none can be called the best
-            for name in {"best_index_", "best_score_", "best_params_"} & set(
-                vars(self)
-            ):
-                delattr(self, name)
+        if n_complete and not callable(self.refit):
+            self._choose_best()
         warnings.warn(
             f"the search was interrupted: {len(outcomes)} of {len(fits)} fits are "
             f"finished, {n_complete} of {len(candidates)} candidates on all splits; "

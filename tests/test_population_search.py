@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import re
 import signal
 import warnings
 
@@ -454,7 +455,7 @@ def test_ctrl_c_leaves_what_is_finished(mixed_table, press_ctrl_c, n_done):
     grid, model = {"learning_rate": [1e-3, 1e-2]}, make_wide_deep(early_stopping=False)
     complete = PopulationSearchCV(model, grid, cv=4).fit(X, y)
     expected = [complete.cv_results_[f"split{i}_test_score"] for i in range(4)]
-    search = PopulationSearchCV(model, grid, cv=4, verbose=2)
+    search = PopulationSearchCV(model, grid, cv=4, verbose=2).fit(X, y)
     press_ctrl_c(2 * n_done + 2)  # in the second epoch of the next net
     with (
         warnings.catch_warnings(record=True) as caught,
@@ -475,19 +476,21 @@ def test_ctrl_c_leaves_what_is_finished(mixed_table, press_ctrl_c, n_done):
     assert not hasattr(search, "best_index_")  # no candidate has all scores
 
 
-def test_of_candidates_finished_before_ctrl_c_the_best_is_known(press_ctrl_c):
+@pytest.mark.parametrize("refit", [True, max])
+def test_of_candidates_finished_before_ctrl_c_the_best_is_known(press_ctrl_c, refit):
     """Without an encoder one candidate after the other is fitted on all splits."""
     X, y = draw_numbers()
     grid = {"learning_rate": [1e-2, 1e-3]}
     model = make_net(max_epochs=2, early_stopping=False)
-    search = PopulationSearchCV(model, grid, cv=3, strategy="sequential")
+    search = PopulationSearchCV(model, grid, cv=3, strategy="sequential", refit=refit)
     press_ctrl_c(3 * 2 + 2)
     with (
         pytest.warns(UserWarning, match="1 of 2 candidates on all splits"),
         pytest.raises(KeyboardInterrupt),
     ):
         search.fit(X, y)
-    assert search.best_params_ == {"learning_rate": 1e-2}
+    if refit is True:  # a function is not asked about candidates without a score
+        assert search.best_params_ == {"learning_rate": 1e-2}
     assert search.cv_results_["rank_test_score"].tolist() == [1, 2]
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
 
@@ -522,7 +525,11 @@ def test_the_lines_it_prints(capsys):
     PopulationSearchCV(make_net(), {"learning_rate": [1e-3]}, cv=2, verbose=2).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Fitting 2 folds for each of 1 candidates, totalling 2 fits"
-    assert sum("test score" in line for line in lines) == 2
+    assert [line[:33] for line in lines[1:]] == [
+        "[CV 1/2] END learning_rate=0.001;",
+        "[CV 2/2] END learning_rate=0.001;",
+    ]
+    assert all(re.search(r"score=\d\.\d+ total time=", line) for line in lines[1:])
 
 
 def test_global_seeds_stay_as_they_were():
