@@ -38,7 +38,7 @@ test: export OMP_NUM_THREADS = 1
 # So that scikit-learn's checks of array API input run, too.
 test: export SCIPY_ARRAY_API = 1
 test: $(STAMP)  ## run every test; ARGS="tests/tables -k unknown" for some
-	$(VENV)/bin/python -m pytest -n 2 $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 # -E reads every page again: a warning must not pass because its page is cached.
 docs: $(STAMP)  ## build the documentation in docs/_build/html

@@ -29,6 +29,9 @@ from sklearn_memgen.training import (
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
+# In one process, so that there is one cluster.
+pytestmark = pytest.mark.xdist_group("cluster")
+
 PATIENCE = 100  # seconds, after which what is waited for will not come
 
 
