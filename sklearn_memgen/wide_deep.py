@@ -237,6 +237,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        source: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -280,6 +281,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            source=source,
         )
         self.calibrate = calibrate
 

@@ -281,6 +281,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        source: Any = None,
     ) -> None:
         super().__init__(
             loss=loss,
@@ -325,6 +326,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            source=source,
         )
 
     def _make_encoder(self) -> TableEncoder:

@@ -9,7 +9,7 @@ from sklearn_memgen.nets.body import (
 )
 from sklearn_memgen.nets.deep import DeepPart, NumberInput
 from sklearn_memgen.nets.inheritance import inherit_body, inherit_weights
-from sklearn_memgen.nets.masked import MaskedArrayNet, MaskedTableNet
+from sklearn_memgen.nets.masked import MaskedArrayNet, MaskedTableNet, draw_mask
 from sklearn_memgen.nets.wide_deep import WideDeep, WidePart
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "WidePart",
     "attribute_last_numbers",
     "count_features",
+    "draw_mask",
     "inherit_body",
     "inherit_weights",
 ]

@@ -9,7 +9,18 @@ from torch import Tensor, nn
 
 from sklearn_memgen.nets.body import TableBody
 
-__all__ = ["MaskedArrayNet", "MaskedTableNet"]
+__all__ = ["MaskedArrayNet", "MaskedTableNet", "draw_mask"]
+
+
+def draw_mask(
+    shape: Sequence[int],
+    rate: float,
+    *,
+    device: torch.device | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw which cells are masked, each with the probability `rate`."""
+    return torch.rand(tuple(shape), generator=generator, device=device) < rate
 
 
 class _MaskedNet(nn.Module):
@@ -34,14 +45,6 @@ class _MaskedNet(nn.Module):
         self.body = body
         self.mask_rate = mask_rate
         self.decoder = nn.Linear(n_features, n_outputs)
-
-    def draw_mask(
-        self, shape: Sequence[int], generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Draw which cells are masked, bool, on the host or the decoder's device."""
-        device = self.decoder.weight.device if generator is None else generator.device
-        drawn = torch.rand(tuple(shape), generator=generator, device=device)
-        return drawn < self.mask_rate
 
     def optimizer_groups(self) -> dict[str, list[Tensor]]:
         """Name the parameters that have an optimizer of their own: those of the body.
@@ -138,8 +141,9 @@ class MaskedTableNet(_MaskedNet):
 
     def draw_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return a batch's inputs with the mask of its cells, for training."""
-        n_rows = len(inputs["numbers"])
-        return inputs | {"masked": self.draw_mask((n_rows, self.n_cells))}
+        ids = inputs["ids"]
+        shape = (len(ids), self.n_cells)
+        return inputs | {"masked": draw_mask(shape, self.mask_rate, device=ids.device)}
 
     def forward(
         self,
@@ -237,7 +241,8 @@ class MaskedArrayNet(_MaskedNet):
 
     def draw_inputs(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return a batch's inputs with the mask of their entries, for training."""
-        return {"x": inputs, "masked": self.draw_mask(inputs.shape)}
+        masked = draw_mask(inputs.shape, self.mask_rate, device=inputs.device)
+        return {"x": inputs, "masked": masked}
 
     def forward(self, x: Tensor, *, masked: Tensor | None = None) -> Tensor:
         """Return the losses, or without a mask the features; see `MaskedTableNet`."""
