@@ -11,6 +11,9 @@ from sklearn_memgen.nets.body import TableBody
 
 __all__ = ["MaskedArrayNet", "MaskedTableNet", "draw_mask"]
 
+#: The unknown and the missing id, with which the ids of each column begin.
+_N_SPECIAL = 2
+
 
 def draw_mask(
     shape: Sequence[int],
@@ -110,7 +113,7 @@ class MaskedTableNet(_MaskedNet):
     starts: Tensor  # (n_targets,): the first logit of each target column
     edges: Tensor  # (n_numbers, n_edges): filled up by infinity
     cells: Tensor  # (n_targets,): the cell of each target column
-    binned: Tensor  # (n_numbers,): whether the number is a target
+    is_open: Tensor  # (n_targets,): whether there are two bins or values at least
 
     def __init__(
         self,
@@ -133,7 +136,8 @@ class MaskedTableNet(_MaskedNet):
         for row, values in zip(edges, number_edges, strict=True):
             row[: len(values)] = torch.tensor(list(values))
         self.register_buffer("edges", edges)
-        self.register_buffer("binned", n_bins > 1)
+        is_open = torch.cat([n_bins > 1, offsets.diff() > _N_SPECIAL + 1])
+        self.register_buffer("is_open", is_open)
         self.register_buffer("cells", torch.tensor([*number_cells, *id_cells]))
         self.register_buffer("starts", sizes.cumsum(0) - sizes)
         columns = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
@@ -190,12 +194,12 @@ class MaskedTableNet(_MaskedNet):
         targets : Tensor of shape (batch, n_targets), int64
             Bins of the numbers and ids within their columns.
         there : Tensor of shape (batch, n_targets), bool
-            False for missing and unknown values.
+            False for missing and unknown values, and in columns of a single value.
         """
         bins = (numbers[:, :, None] > self.edges).sum(2)  # 0 where missing
         codes = ids - self.body.unknown_ids
-        there = torch.cat([~numbers.isnan() & self.binned, codes > 1], dim=1)
-        return torch.cat([bins, codes.long()], dim=1), there
+        there = torch.cat([~numbers.isnan(), codes >= _N_SPECIAL], dim=1)
+        return torch.cat([bins, codes.long()], dim=1), there & self.is_open
 
     def _cell_losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the cross-entropy of each cell, shape (batch, n_targets)."""

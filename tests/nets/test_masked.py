@@ -89,6 +89,23 @@ def test_missing_and_unknown_values_are_no_targets():
     assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
 
 
+def test_columns_of_a_single_value_are_no_targets():
+    body = TableBody(
+        bin_edges=[[]], missing=[True], id_offsets=[0, 3], hidden_layer_sizes=(4,)
+    )
+    net = MaskedTableNet(
+        body,
+        id_offsets=[0, 3],
+        number_edges=[[]],
+        number_cells=[0],
+        id_cells=[1],
+        mask_rate=0.5,
+    )
+    masked = torch.ones(5, 2, dtype=torch.bool)
+    losses = net(torch.zeros(5, 1), torch.full((5, 1), 2), masked=masked)
+    assert losses.tolist() == [0] * 5
+
+
 def test_the_net_does_not_see_what_it_predicts():
     net = make_net()
     numbers, ids = make_rows()
