@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
@@ -446,6 +447,11 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstimator)
         classes = None
         examples: Examples
         if self.objective == "masked":
+            if issparse(X):
+                raise ValueError(
+                    "sparse input is not supported by objective='masked', which has "
+                    "no columns to mask in it; pass a dense table"
+                )
             examples = read_unlabeled(self, X, sample_weight, encoder=encoder)
             if isinstance(examples.data, dict):
                 raise ValueError(
@@ -542,6 +548,13 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstimator)
             self.net_.module_.body, self.net_.device, self.net_.precision
         )
         return body.features(as_rows(data)).numpy()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        tags.input_tags.sparse &= self.objective == "supervised"
+        tags.target_tags.required = self.objective == "supervised"
+        return tags
 
 
 def _headed(body: nn.Module, n_features: int, n_outputs: int) -> HeadedNet:

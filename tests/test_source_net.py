@@ -156,7 +156,7 @@ def test_text_and_sparse_tables():
     model = SourceNet(**SMALL, max_epochs=1, text_features=["text"]).fit(X)
     assert model.transform(X).shape == (300, 32)
     matrix = sparse.random(100, 8, 0.3, format="csr", random_state=0)
-    with pytest.raises(ValueError, match="needs 2 columns of numbers"):
+    with pytest.raises(ValueError, match="sparse input is not supported"):
         SourceNet(**SMALL).fit(matrix)
     y = np.arange(100) % 2
     labeled = SourceNet(**SMALL, objective="supervised", max_epochs=2).fit(matrix, y)
