@@ -270,11 +270,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstimator)
     def __sklearn_clone__(self) -> Self:
         if hasattr(self, "net_"):
             return self
-        params = {
-            name: copy.deepcopy(value)
-            for name, value in self.get_params(deep=False).items()
-        }
-        return type(self)(**params)
+        return super().__sklearn_clone__()
 
     def _refuse_change(self, what: str) -> None:
         if hasattr(self, "net_"):

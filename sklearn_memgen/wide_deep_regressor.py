@@ -146,6 +146,9 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         global generators stay as they were.
     verbose : int, default=0
         1 shows a progress bar with the losses.
+    source : SourceNet, default=None
+        A base fitted on a table, from which the deep part starts; see
+        `WideDeepClassifier`.
 
     Attributes
     ----------

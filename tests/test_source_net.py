@@ -330,6 +330,15 @@ def test_few_labels_suffice_after_pretraining(table, source, make):
     assert np.mean(gains) > 0.02
 
 
+def test_a_wide_deep_net_from_a_source_explains_itself(table, source):
+    X, y = table
+    model = WideDeepClassifier(source=source, random_state=0, max_epochs=2)
+    explanation = model.fit(X[:300], y[:300]).explain(X[:5])
+    assert {"wide id", "deep"} <= set(explanation.terms["part"])
+    assert len(model.wide_weights_) == len(source.encoder_.words())
+    assert not model.cautious_
+
+
 def test_regression_from_a_source(table, source):
     X, y = table
     model = WideDeepRegressor(source=source, random_state=0, max_epochs=3)
