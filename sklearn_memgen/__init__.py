@@ -2,6 +2,7 @@
 
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.explanation import ExplanationDisplay
+from sklearn_memgen.guided_transfer import SourceNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
 from sklearn_memgen.wide_deep import WideDeepClassifier
@@ -11,6 +12,7 @@ __all__ = [
     "ExplanationDisplay",
     "NetClassifier",
     "PopulationSearchCV",
+    "SourceNet",
     "WideDeepClassifier",
     "WideDeepRegressor",
     "__version__",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ __all__ = [
     "as_rows",
     "check_same_length",
     "check_weights",
+    "columns_of",
     "hold_out",
     "read_inputs",
 ]
@@ -52,18 +54,70 @@ def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) 
     -------
     data : DataFrame, sparse matrix, array, or dict of arrays
         A DataFrame or sparse matrix for a `TableEncoder`, `X` itself for any other
-        encoder, else numbers.
+        encoder, else numbers. Of an estimator that has a `source`, the columns of that.
     """
+    source = getattr(estimator, "source", None)
+    data: Any
     if encoder is not None:
         is_table = isinstance(encoder, TableEncoder)
         data = as_table(X) if is_table else X
         if is_table and not reset and encoder.has_columns_of(X):
             return data
         validate_data(estimator, X, skip_check_array=True, reset=reset)
+        if source is not None:
+            return columns_of(source, data, warn=reset)
         return data
     if isinstance(X, Mapping) and not issparse(X):  # SciPy's DOK matrix is both
-        return _check_arrays(X)
-    return validate_data(estimator, X, dtype=np.float32, allow_nd=True, reset=reset)
+        data = _check_arrays(X)
+    else:
+        data = validate_data(estimator, X, dtype=np.float32, allow_nd=True, reset=reset)
+    if source is not None:
+        source.check_arrays(data)
+    return data
+
+
+def columns_of(source: Any, data: Any, *, warn: bool) -> Any:
+    """Take the columns that a source was fitted on, in its order.
+
+    Parameters
+    ----------
+    source : SourceNet
+        Fitted.
+    data : DataFrame or sparse matrix
+        A table. Without names it must have as many columns.
+    warn : bool
+        Whether to warn of columns that the source does not know.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing.
+    """
+    wanted = getattr(source, "feature_names_in_", None)
+    if wanted is None or not hasattr(data, "columns"):
+        n_wanted = source.n_features_in_
+        if data.shape[1] != n_wanted:
+            raise ValueError(
+                f"X has {data.shape[1]} columns, but the source was fitted on "
+                f"{n_wanted}"
+            )
+        return data
+    if not any(isinstance(name, str) for name in data.columns):
+        raise ValueError(
+            "X has no column names, but the source was fitted on columns "
+            f"{list(wanted)}; pass a DataFrame of them"
+        )
+    missing = [name for name in wanted if name not in data.columns]
+    if missing:
+        raise ValueError(f"X lacks columns that the source was fitted on: {missing}")
+    extra = [name for name in data.columns if name not in set(wanted)]
+    if extra and warn:
+        warnings.warn(
+            f"columns that the source does not know are left out: {extra}",
+            UserWarning,
+            stacklevel=2,
+        )
+    return data[list(wanted)]
 
 
 @dataclass(frozen=True)

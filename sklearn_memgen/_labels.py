@@ -80,8 +80,8 @@ def read_labeled(
     Parameters
     ----------
     estimator : classifier
-        Its number and names of features are set, or compared; its `class_weight` is
-        read.
+        Its number and names of features are set, or compared; its `class_weight`
+        is read, if it has one.
     X, encoder, reset
         See `read_inputs`.
     y : array-like of shape (n_rows,)
@@ -120,9 +120,10 @@ def read_labeled(
         )
     weights = check_weights(sample_weight, labels)
     by_class = None
-    if estimator.class_weight is not None:
+    class_weight = getattr(estimator, "class_weight", None)
+    if class_weight is not None:
         by_class = compute_class_weight(
-            estimator.class_weight, classes=classes, y=labels, sample_weight=weights
+            class_weight, classes=classes, y=labels, sample_weight=weights
         )
     return LabeledExamples(
         data, labels, weights, classes=classes, class_weight=by_class

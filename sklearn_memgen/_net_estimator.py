@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from sklearn_memgen._encodings import SharedEncodings
 from sklearn_memgen._inputs import Examples, as_rows, read_inputs
-from sklearn_memgen._sklearn import Interval, StrOptions
+from sklearn_memgen._sklearn import HasMethods, Interval, StrOptions
 from sklearn_memgen.training import (
     Member,
     ResidentDataset,
@@ -79,7 +79,7 @@ class NetEstimator(BaseEstimator):
     optimizer, learning_rate, weight_decay, schedule, batch_size, max_epochs, \
             early_stopping, validation_fraction, n_iter_no_change, tol, clip_norm, \
             ema_decay, precision, device, warm_start, callbacks, net_params, \
-            random_state, verbose
+            random_state, verbose, source
         See `NetClassifier`. They have no defaults here; scikit-learn reads parameters
         and their defaults off the signature of the subclass.
     """
@@ -110,6 +110,7 @@ class NetEstimator(BaseEstimator):
         "net_params": [dict, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "source": [HasMethods(["make_body", "transform"]), None],
     }
 
     def __init__(
@@ -134,6 +135,7 @@ class NetEstimator(BaseEstimator):
         net_params: dict[str, Any] | None,
         random_state: int | np.random.RandomState | None,
         verbose: int,
+        source: Any = None,
     ) -> None:
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -154,6 +156,7 @@ class NetEstimator(BaseEstimator):
         self.net_params = net_params
         self.random_state = random_state
         self.verbose = verbose
+        self.source = source
 
     encoder_: Any
     net_: ResidentNet
@@ -228,10 +231,26 @@ class NetEstimator(BaseEstimator):
         """Whether `fit` goes on with the net that is there."""
         return self.warm_start and hasattr(self, "net_")
 
+    def _check_source(self) -> None:
+        """Raise a ValueError if the source does not go with the other parameters."""
+        if self.source is not None:
+            check_is_fitted(
+                self.source,
+                msg="source=%(name)s() is not fitted; call its fit before this one",
+            )
+
+    def _fit_encoder(
+        self, encoder: Any, examples: Examples
+    ) -> tuple[Any, ResidentDataset]:
+        """Fit an encoder, unless it is that of the source, and make tensors."""
+        if self.source is not None:
+            return encoder, examples.encode(encoder)
+        return examples.fit_encoder(encoder)
+
     def _encode_by(
         self, encoder: Any, examples: Examples, held_out: Examples | None
     ) -> Encoded:
-        encoder, training = examples.fit_encoder(encoder)
+        encoder, training = self._fit_encoder(encoder, examples)
         validation = None if held_out is None else held_out.encode(encoder)
         return Encoded(encoder, training, validation)
 
@@ -290,7 +309,7 @@ class NetEstimator(BaseEstimator):
         if not first:
             encoder, chunk = self._encode_further(encoder, examples, relearn=False)
         else:
-            encoder, chunk = examples.fit_encoder(encoder)
+            encoder, chunk = self._fit_encoder(encoder, examples)
             # Kept, so that each chunk is shuffled anew.
             self._rng = check_random_state(self.random_state)
         yield from self._train(

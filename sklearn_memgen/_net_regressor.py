@@ -102,6 +102,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
         sample_weight: Any = None,
         encodings: SharedEncodings | None = None,
     ) -> Learning[None]:
+        self._check_source()
         going_on = self._goes_on
         encoder = self.encoder_ if going_on else self._make_encoder()
         examples = read_numeric(
@@ -149,6 +150,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
             If `X` or `y` cannot be learned from, or `loss` is another than in the
             first call.
         """
+        self._check_source()
         first = not hasattr(self, "net_")
         encoder = self._make_encoder() if first else self.encoder_
         examples = read_numeric(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from sklearn_memgen._inputs import Examples, read_inputs
 from sklearn_memgen._net_estimator import Encoded, Learning, NetEstimator
 from sklearn_memgen._sklearn import Interval, StrOptions
 from sklearn_memgen.explanation import Explanation
-from sklearn_memgen.nets import WideDeep, inherit_weights
+from sklearn_memgen.nets import WideDeep, inherit_body, inherit_weights
 from sklearn_memgen.tables import TableEncoder
 from sklearn_memgen.training import (
     FTRL,
@@ -29,6 +30,7 @@ from sklearn_memgen.training import (
     auto_batch_size,
     auto_max_epochs,
     inherit_training,
+    resolve_device,
 )
 
 __all__ = ["WideDeepEstimator"]
@@ -139,7 +141,33 @@ class WideDeepEstimator(NetEstimator):
     #: By ids and bins a small table is soon learned by heart.
     _most_epochs = 20
 
+    def _check_source(self) -> None:
+        super()._check_source()
+        if self.source is None:
+            return
+        if not isinstance(self.source.encoder_, TableEncoder):
+            raise ValueError(
+                f"{type(self).__name__} reads tables, but the source was fitted on "
+                "arrays, with a module; give it to a NetClassifier"
+            )
+        own = {
+            "hidden_layer_sizes": tuple(self.source.hidden_layer_sizes),
+            "embedding_dim": self.source.embedding_dim,
+        }
+        parameters = inspect.signature(type(self)).parameters
+        for name in (*own, *_ENCODER_PARAMS):
+            value, default = getattr(self, name), parameters[name].default
+            if name == "hidden_layer_sizes" and not isinstance(value, str):
+                value = tuple(value)
+            if value is not default and value != default and value != own.get(name):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} was asked for, but it comes from "
+                    f"the source; leave it at {default!r}"
+                )
+
     def _make_encoder(self) -> TableEncoder:
+        if self.source is not None:
+            return getattr(self.source, "encoder_", None) or TableEncoder()
         params = {name: getattr(self, name) for name in _ENCODER_PARAMS}
         return TableEncoder(
             **params,
@@ -178,6 +206,7 @@ class WideDeepEstimator(NetEstimator):
         encoder = self._make_encoder()
         if (
             held_out is None
+            or self.source is not None
             or not isinstance(self.caution, str)
             or not encoder.has_many_values(examples.data)
         ):
@@ -213,6 +242,8 @@ class WideDeepEstimator(NetEstimator):
         return best
 
     def _layer_sizes(self, n_outputs: int) -> Sequence[int]:
+        if self.source is not None:
+            return self.source.hidden_layer_sizes
         if not isinstance(self.hidden_layer_sizes, str):
             return self.hidden_layer_sizes
         return _FEW_UNITS if n_outputs <= 2 else _MANY_UNITS
@@ -241,12 +272,22 @@ class WideDeepEstimator(NetEstimator):
             n_deep_id_columns=len(encoder.id_columns_),
             n_sparse_features=encoder.n_sparse_features_,
             hidden_layer_sizes=tuple(sizes),
-            embedding_dim=self.embedding_dim,
+            embedding_dim=getattr(self.source, "embedding_dim", self.embedding_dim),
             dropout=self.dropout,
             wide=self.wide,
             unknown_rate=self.unknown_rate,
             n_members=self.n_members,
         )
+
+    def _make_net(
+        self, encoder: Any, training: ResidentDataset, n_outputs: int, batch_size: int
+    ) -> ResidentNet:
+        net = super()._make_net(encoder, training, n_outputs, batch_size)
+        # An heir, whose encoder knows more, inherits from the net before it instead.
+        if self.source is not None and encoder is self.source.encoder_:
+            net.set_params(device=str(resolve_device(self.device))).initialize()
+            inherit_body(net.module_.deep, self.source.make_body().deep)
+        return net
 
     def _encode_further(
         self, encoder: Any, examples: Examples, *, relearn: bool

@@ -103,6 +103,11 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         global generators stay as they were.
     verbose : int, default=0
         1 shows a progress bar with the losses.
+    source : SourceNet, default=None
+        A fitted base to start from, in the place of `module` and `encoder`: `X` is
+        encoded as it was for the source, and the net is a copy of its body with a new
+        linear head. Columns that only `X` has are left out, with a warning. The source
+        stays as it is.
 
     Attributes
     ----------
@@ -179,6 +184,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        source: Any = None,
     ) -> None:
         super().__init__(
             optimizer=optimizer,
@@ -200,6 +206,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            source=source,
         )
         self.module = module
         self.module_params = module_params
@@ -210,9 +217,24 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
     classes_: np.ndarray
 
     def _make_encoder(self) -> Any:
+        if self.source is not None:
+            return getattr(self.source, "encoder_", None)
         return None if self.encoder is None else clone(self.encoder)
 
+    def _check_source(self) -> None:
+        super()._check_source()
+        if self.source is None:
+            return
+        for name in ("module", "encoder"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    "source= brings its own body and encoder, so module and encoder "
+                    f"must be None; got {name}={getattr(self, name)!r}"
+                )
+
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
+        if self.source is not None:
+            return self.source.make_net(1 if n_outputs == 2 else n_outputs)
         if self.module is None:
             raise ValueError("module=None; NetClassifier needs a torch module")
         if isinstance(self.module, nn.Module):
@@ -276,6 +298,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         sample_weight: Any = None,
         encodings: SharedEncodings | None = None,
     ) -> Learning[None]:
+        self._check_source()
         going_on = self._goes_on
         encoder = self.encoder_ if going_on else self._make_encoder()
         examples = read_labeled(
@@ -336,6 +359,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
                 "class_weight='balanced' is not supported for partial_fit, which does "
                 "not see all rows; pass the weights as a dict"
             )
+        self._check_source()
         encoder = self._make_encoder() if first else self.encoder_
         _check_partial_fit_first_call(self, classes)
         examples = read_labeled(

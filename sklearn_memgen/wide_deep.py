@@ -111,6 +111,12 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         ``max_epochs="auto"`` is 20.
     early_stopping, validation_fraction, n_iter_no_change, tol
         When to stop; see `NetClassifier`.
+    source : SourceNet, default=None
+        A base fitted on a table, from which the deep part starts: encoder, embeddings
+        and hidden layers are the source's, which stays as it is, for each member; heads
+        and the wide part are new. Parameters of the encoder, `hidden_layer_sizes` and
+        `embedding_dim` must then be left at their defaults, and `caution="auto"` is
+        False. Columns that only `X` has are left out, with a warning.
     class_weight, warm_start, callbacks, net_params, random_state, verbose
         See `NetClassifier`. With `warm_start`, and in `partial_fit`, values that are
         new get ids, embeddings and weights beside those that have been learned.
@@ -237,6 +243,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        source: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -280,6 +287,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            source=source,
         )
         self.calibrate = calibrate
 

@@ -146,6 +146,9 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         global generators stay as they were.
     verbose : int, default=0
         1 shows a progress bar with the losses.
+    source : SourceNet, default=None
+        A base fitted on a table, from which the deep part starts; see
+        `WideDeepClassifier`.
 
     Attributes
     ----------
@@ -281,6 +284,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        source: Any = None,
     ) -> None:
         super().__init__(
             loss=loss,
@@ -325,6 +329,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            source=source,
         )
 
     def _make_encoder(self) -> TableEncoder:

@@ -1,15 +1,30 @@
 """Torch modules. They know tensors only: no NumPy and no scikit-learn here."""
 
 from sklearn_memgen.nets.attribution import attribute_last_numbers
+from sklearn_memgen.nets.body import (
+    HeadedNet,
+    HeadedTableNet,
+    TableBody,
+    count_features,
+)
 from sklearn_memgen.nets.deep import DeepPart, NumberInput
-from sklearn_memgen.nets.inheritance import inherit_weights
+from sklearn_memgen.nets.inheritance import inherit_body, inherit_weights
+from sklearn_memgen.nets.masked import MaskedArrayNet, MaskedTableNet, draw_mask
 from sklearn_memgen.nets.wide_deep import WideDeep, WidePart
 
 __all__ = [
     "DeepPart",
+    "HeadedNet",
+    "HeadedTableNet",
+    "MaskedArrayNet",
+    "MaskedTableNet",
     "NumberInput",
+    "TableBody",
     "WideDeep",
     "WidePart",
     "attribute_last_numbers",
+    "count_features",
+    "draw_mask",
+    "inherit_body",
     "inherit_weights",
 ]

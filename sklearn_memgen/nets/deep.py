@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sklearn_memgen.nets.lookup import BinTable
 from sklearn_memgen.nets.members import JoinMembers, MemberLinear, SplitMembers
 
-__all__ = ["DeepPart", "NumberInput", "squash"]
+__all__ = ["DeepPart", "NumberInput", "squash", "with_unknown_ids"]
 
 #: Tables of more weights than this get sparse gradients: a step then costs what the
 #: batch touches. Below, dense gradients and a fused optimizer are faster.
@@ -25,6 +25,17 @@ _MANY_BINS = 256
 def squash(numbers: Tensor) -> Tensor:
     """Bend scaled numbers smoothly into (-3, 3), so that no outlier rules a layer."""
     return numbers * torch.rsqrt(1 + (numbers / 3).square())
+
+
+def with_unknown_ids(
+    inputs: dict[str, Tensor], unknown_ids: Tensor, rate: float
+) -> dict[str, Tensor]:
+    """Put the unknown ids of their columns in the place of a share of the ids."""
+    ids = inputs["ids"]
+    if not rate or not ids.shape[1]:
+        return inputs
+    masked = torch.rand(ids.shape, device=ids.device) < rate
+    return inputs | {"ids": torch.where(masked, unknown_ids, ids)}
 
 
 class NumberInput(nn.Module):
@@ -222,11 +233,14 @@ class DeepPart(nn.Module):
             hidden = layer(hidden)
         return hidden
 
+    def linear_layers(self) -> list[nn.Linear | MemberLinear]:
+        """Return the layers that have weights, in order."""
+        linear = (nn.Linear, MemberLinear)
+        return [layer for layer in self.layers if isinstance(layer, linear)]
+
     def last_parameters(self) -> list[Tensor]:
         """Return the weights and biases of the last layer."""
-        linear = (nn.Linear, MemberLinear)
-        last = [layer for layer in self.layers if isinstance(layer, linear)][-1]
-        return list(last.parameters())
+        return list(self.linear_layers()[-1].parameters())
 
     def _embed(
         self,

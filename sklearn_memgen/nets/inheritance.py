@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sklearn_memgen.nets.deep import DeepPart
+from sklearn_memgen.nets.members import MemberLinear
 from sklearn_memgen.nets.wide_deep import WideDeep
 
-__all__ = ["inherit_weights", "moved_ids"]
+__all__ = ["inherit_body", "inherit_weights", "moved_ids"]
 
 
 def moved_ids(old_offsets: Sequence[int], new_offsets: Sequence[int]) -> Tensor:
@@ -67,3 +69,30 @@ def inherit_weights(new: WideDeep, old: WideDeep) -> dict[str, Tensor | None]:
             rows[name] = None
             parameter.copy_(source)
     return rows
+
+
+@torch.no_grad()
+def inherit_body(deep: DeepPart, body: DeepPart) -> None:
+    """Copy embeddings and hidden layers to a deep part of the same inputs and layers.
+
+    Parameters
+    ----------
+    deep : DeepPart
+        What inherits. All its members begin with the same hidden layers; the last
+        layer of each, its head, stays as it is.
+    body : DeepPart
+        That of a `TableBody`, whose last layer is a hidden one.
+    """
+    for name in ("embedding", "bag"):
+        table = getattr(deep, name)
+        if table is not None:
+            table.weight.copy_(getattr(body, name).weight)
+    for new, old in zip(deep.linear_layers()[:-1], body.linear_layers(), strict=True):
+        weight, bias = old.parameters()
+        if isinstance(new, MemberLinear):
+            new.weight.copy_(weight.T)  # (n_members, n_inputs, n_units)
+            new.bias.copy_(bias)
+        else:  # of several members it is the first, one wide layer for all of them
+            n_members = len(new.weight) // len(weight)
+            new.weight.copy_(weight.repeat(n_members, 1))
+            new.bias.copy_(bias.repeat(n_members))

@@ -9,7 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sklearn_memgen.nets.deep import SPARSE_FROM, DeepPart, NumberInput
+from sklearn_memgen.nets.deep import (
+    SPARSE_FROM,
+    DeepPart,
+    NumberInput,
+    with_unknown_ids,
+)
 
 __all__ = ["WideDeep", "WidePart", "add_logits"]
 
@@ -214,11 +219,7 @@ class WideDeep(nn.Module):
         It is not part of `forward`, so that nets that are computed together can draw
         each for itself.
         """
-        ids = inputs["ids"]
-        if not self.unknown_rate or not ids.shape[1]:
-            return inputs
-        masked = torch.rand(ids.shape, device=ids.device) < self.unknown_rate
-        return inputs | {"ids": torch.where(masked, self.unknown_ids, ids)}
+        return with_unknown_ids(inputs, self.unknown_ids, self.unknown_rate)
 
     def fast_forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """Return what `forward` does, but for rounding, for prediction on a CPU."""

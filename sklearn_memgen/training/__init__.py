@@ -25,6 +25,7 @@ from sklearn_memgen.training.losses import (
     pool_outputs,
     probabilities,
 )
+from sklearn_memgen.training.masking import BodyFeatures, MaskedRows, OwnLosses
 from sklearn_memgen.training.member import Member, TrainedMember, train_alone
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import Observer
@@ -38,14 +39,17 @@ __all__ = [
     "FTRL",
     "ArrayTensors",
     "Batch",
+    "BodyFeatures",
     "Guide",
     "GuideCallback",
     "GuideDisplay",
     "GuideHandle",
     "LogisticLoss",
+    "MaskedRows",
     "Member",
     "Observer",
     "Origin",
+    "OwnLosses",
     "Population",
     "ProgressBar",
     "RegressionLoss",

@@ -130,6 +130,21 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
             **kwargs,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave a module out that was given as an instance: it is `module_` already.
+
+        That one is kept device-free.
+        """
+        state = super().__getstate__()
+        if "module_" in self.__dict__ and self.module is self.module_:
+            state["module"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.__dict__["module"] is None:
+            self.module = self.module_
+
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return [("epoch_timer", EpochTimer())]

@@ -319,6 +319,18 @@ def test_logits_do_not_depend_on_the_rows_beside():
         assert torch.equal(alone, together[list(rows)])
 
 
+def test_a_module_that_was_an_instance_is_pickled_once():
+    """As `module_`, which is kept device-free; as `module` it would not be."""
+    large = nn.Linear(1000, 100)
+    net = make_net(nn.Sequential(large, nn.Linear(100, 1))).initialize()
+    saved = pickle.dumps(net)
+    assert len(saved) < 1.5 * large.weight.nbytes
+    loaded = pickle.loads(saved)
+    assert loaded.module is loaded.module_
+    assert torch.equal(weights_of(loaded), weights_of(net))
+    assert net.module is net.module_
+
+
 def test_pickle_is_free_of_devices_and_goes_on_training():
     X, y = make_data()
     net = make_net().fit(dataset(X, y))
