@@ -4,12 +4,14 @@ from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
+from sklearn_memgen.noise_probe import NoisyFineTuneProbe
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
 __all__ = [
     "ExplanationDisplay",
     "NetClassifier",
+    "NoisyFineTuneProbe",
     "PopulationSearchCV",
     "WideDeepClassifier",
     "WideDeepRegressor",

@@ -1,0 +1,231 @@
+"""The nets of a probe: one table, many copies of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sklearn_memgen._course import CURVES, Course
+from sklearn_memgen._label_noise import LabelNoise, draw_folds, draw_other_classes
+from sklearn_memgen._net_estimator import Encoded
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.training import (
+    Member,
+    Population,
+    ResidentDataset,
+    ResidentNet,
+    Trace,
+    TrainedMember,
+    auto_batch_size,
+    resolve_device,
+    seeded,
+)
+
+__all__ = ["ProbeNet", "ProbePlan", "as_curves"]
+
+
+@dataclass(frozen=True)
+class ProbeNet:
+    """A net of a probe.
+
+    Parameters
+    ----------
+    level : float
+        The share of its labels that was made wrong: of a net with threshold samples
+        their share.
+    repeat : int
+        Which repeat it belongs to.
+    course : Course
+        What it made of every row.
+    trained : TrainedMember or None
+        The net itself, once it is trained.
+    has_threshold : bool, default=False
+        Whether the wrong labels are threshold samples.
+    """
+
+    level: float
+    repeat: int
+    course: Course
+    trained: TrainedMember | None = None
+    has_threshold: bool = False
+
+    @property
+    def trace(self) -> Trace:
+        """What each learned row did."""
+        assert self.trained is not None and self.trained.trace is not None
+        return self.trained.trace
+
+
+class ProbePlan:
+    """Which nets there are, what each learns, and how they are trained.
+
+    Parameters
+    ----------
+    estimator : NetClassifier
+        Says what the nets are. They are trained for `max_epochs` at a constant learning
+        rate, without early stopping, running averages of weights or calibration.
+    encoded : Encoded
+        The one table, and the labels as they were given.
+    classes : ndarray of shape (n_classes,)
+        All labels, sorted.
+    max_epochs, validation_fraction
+        See `NoisyFineTuneProbe`.
+    rng : RandomState
+        Draws rows, noise and seeds.
+    """
+
+    def __init__(
+        self,
+        estimator: NetClassifier,
+        encoded: Encoded,
+        classes: np.ndarray,
+        *,
+        max_epochs: int,
+        validation_fraction: float,
+        rng: np.random.RandomState,
+    ) -> None:
+        self.estimator = estimator
+        self.encoder = encoded.encoder
+        self.training: ResidentDataset = encoded.training
+        self.n_classes = len(classes)
+        self.max_epochs = max_epochs
+        self.rng = rng
+        self.codes = self.training.targets.numpy()
+        self.n_folds = max(round(1 / validation_fraction), 2)
+        self.folds = draw_folds(self.codes, self.n_folds, rng)
+        self.nets: list[ProbeNet] = []
+        self.members: list[Member] = []
+
+    def add_level(self, level: float, repeat: int, noise: LabelNoise) -> None:
+        """Add a net that learns labels of a level of noise."""
+        rows, held_out = self._divide()
+        learned = self.codes.copy()
+        learned[rows] = noise.inject(learned[rows], level, self.rng)
+        self._add(level, repeat, rows, held_out, learned, self.n_classes, False)
+
+    def add_threshold(self, fraction: float, repeat: int) -> None:
+        """Add a net in which some rows have a label that cannot be right.
+
+        It is that of a further class, if the module can be made for one class more;
+        else another class than the one given, at random.
+        """
+        rows, held_out = self._divide()
+        n_samples = max(round(fraction * len(rows)), 1)
+        chosen = self.rng.choice(rows, n_samples, replace=False)
+        learned, n_outputs = self.codes.copy(), self.n_classes
+        if self._takes_one_class_more():
+            learned[chosen] = self.n_classes
+            n_outputs += 1
+        else:
+            learned[chosen] = draw_other_classes(
+                learned[chosen], self.n_classes, self.rng
+            )
+        self._add(fraction, repeat, rows, held_out, learned, n_outputs, True)
+
+    def train(self, strategy: str, n_jobs: int | None) -> list[ProbeNet]:
+        """Train all nets, and return them.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C.
+        Exception
+            The error of the first net that failed.
+        """
+        device = resolve_device(self.estimator.device)
+        population = Population(
+            self.members, strategy=strategy, n_jobs=n_jobs, device=device
+        ).train(warn=False)
+        if population.interrupted_:
+            raise KeyboardInterrupt
+        for error in population.errors_.values():
+            raise error
+        trained = []
+        for net, result in zip(self.nets, population, strict=True):
+            # Those of another process are copies.
+            course = next(c for c in result.callbacks if isinstance(c, Course))
+            trained.append(replace(net, course=course, trained=result))
+        return trained
+
+    def _divide(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that the next net learns, and those it is validated with."""
+        is_held_out = self.folds == len(self.nets) % self.n_folds
+        return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
+    def _add(
+        self,
+        level: float,
+        repeat: int,
+        rows: np.ndarray,
+        held_out: np.ndarray,
+        learned: np.ndarray,
+        n_outputs: int,
+        has_threshold: bool,
+    ) -> None:
+        labels = torch.from_numpy(learned)
+        others = torch.from_numpy(held_out)
+        course = Course(
+            self.training.targets,
+            labels,
+            torch.from_numpy(rows),
+            others,
+            self.training.X[others] if len(others) else None,
+            keep_weights=level == 0,
+            keep_margins=has_threshold,
+        )
+        callbacks = [course, Trace(), *self._own_callbacks()]
+        member = Member(
+            lambda: self._make_net(n_outputs),
+            replace(self.training, y=labels),
+            seed=self.rng.randint(2**31),
+            rows=rows,
+            callbacks=callbacks,
+        )
+        self.members.append(member)
+        self.nets.append(ProbeNet(level, repeat, course, has_threshold=has_threshold))
+
+    def _own_callbacks(self) -> list[Any]:
+        """Return copies of the estimator's own callbacks, but for traces."""
+        return [
+            deepcopy(callback)
+            for callback in self.estimator.callbacks or ()
+            if not isinstance(callback, Trace)
+        ]
+
+    def _make_net(self, n_outputs: int) -> ResidentNet:
+        size = auto_batch_size(self.estimator.batch_size, len(self.training))
+        net = self.estimator._make_net(self.encoder, self.training, n_outputs, size)
+        net.batch_size, net.max_epochs = size, self.max_epochs
+        net.schedule, net.ema_decay = "constant", None
+        return net
+
+    def _takes_one_class_more(self) -> bool:
+        """Tell whether the module can be made for one class more."""
+        n_outputs = self.n_classes + 1
+        with seeded(0, torch.device("cpu")):
+            try:
+                net = self._make_net(n_outputs).set_params(device="cpu").initialize()
+                return net.logits(self.training.X[:1]).shape[-1] == n_outputs
+            except Exception:  # whatever a user's module makes of it
+                return False
+
+
+def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
+    """Return the curves of some nets, with the numbers of rows that `_phases` needs."""
+    frames = []
+    for net in nets:
+        course = net.course
+        frame = pd.DataFrame(course.curves_, columns=list(CURVES))
+        frame.insert(0, "level", np.nan if net.has_threshold else net.level)
+        frame.insert(1, "repeat", net.repeat)
+        frame.insert(2, "epoch", np.arange(1, len(frame) + 1))
+        frame["n_corrupted"] = int(course.corrupted[course.rows.numpy()].sum())
+        frame["n_validation"] = len(course.held_out)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
