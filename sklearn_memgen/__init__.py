@@ -1,5 +1,10 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
+from sklearn_memgen._noise_displays import (
+    DataMapDisplay,
+    ForgettingDisplay,
+    NoiseCurvesDisplay,
+)
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.model_comparison import compare_predictions
@@ -9,8 +14,11 @@ from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
 __all__ = [
+    "DataMapDisplay",
     "ExplanationDisplay",
+    "ForgettingDisplay",
     "NetClassifier",
+    "NoiseCurvesDisplay",
     "NoisyFineTuneProbe",
     "PopulationSearchCV",
     "WideDeepClassifier",

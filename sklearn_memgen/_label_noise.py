@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +123,7 @@ class LabelNoise:
         # Systematic sampling in random order: each row has its rate, and the number is
         # the sum of the rates.
         order = np.argsort(drawn, kind="stable")
-        ends = np.rint(np.cumsum(rates[order]) * (1 + 1e-12))
+        ends = np.rint(np.cumsum(rates[order]))
         return np.sort(order[np.diff(ends, prepend=0) > 0])
 
     def _call(

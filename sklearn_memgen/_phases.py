@@ -53,9 +53,7 @@ def find_fitting_end(
     return int(flat.argmax()) + 1 if flat.any() else len(training)
 
 
-def find_settling_end(
-    reproduced: np.ndarray, n_corrupted: float, start: int = 1
-) -> int:
+def find_settling_end(reproduced: np.ndarray, n_corrupted: float) -> int:
     """Find the last epoch before corrupted labels begin to be reproduced.
 
     Parameters

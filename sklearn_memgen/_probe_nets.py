@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ class ProbePlan:
         )
         callbacks = [course, Trace(), *self._own_callbacks()]
         member = Member(
-            lambda: self._make_net(n_outputs),
+            self._net_maker(n_outputs),
             replace(self.training, y=labels),
             seed=self.rng.randint(2**31),
             rows=rows,
@@ -192,28 +193,50 @@ class ProbePlan:
 
     def _own_callbacks(self) -> list[Any]:
         """Return copies of the estimator's own callbacks, but for traces."""
-        return [
-            deepcopy(callback)
-            for callback in self.estimator.callbacks or ()
-            if not isinstance(callback, Trace)
-        ]
+        copies = deepcopy(list(self.estimator.callbacks or ()))
+        return [c for c in copies if not isinstance(_bare(c), Trace)]
 
-    def _make_net(self, n_outputs: int) -> ResidentNet:
-        size = auto_batch_size(self.estimator.batch_size, len(self.training))
-        net = self.estimator._make_net(self.encoder, self.training, n_outputs, size)
-        net.batch_size, net.max_epochs = size, self.max_epochs
-        net.schedule, net.ema_decay = "constant", None
-        return net
+    def _net_maker(self, n_outputs: int) -> Callable[[], ResidentNet]:
+        """Return what makes a net; it may be sent away, and has no data."""
+        return partial(
+            _make_net,
+            self.estimator,
+            self.encoder,
+            self.training.take(slice(0, 1)),
+            n_outputs,
+            auto_batch_size(self.estimator.batch_size, len(self.training)),
+            self.max_epochs,
+        )
 
     def _takes_one_class_more(self) -> bool:
         """Tell whether the module can be made for one class more."""
         n_outputs = self.n_classes + 1
         with seeded(0, torch.device("cpu")):
             try:
-                net = self._make_net(n_outputs).set_params(device="cpu").initialize()
+                net = self._net_maker(n_outputs)().set_params(device="cpu").initialize()
                 return net.logits(self.training.X[:1]).shape[-1] == n_outputs
             except Exception:  # whatever a user's module makes of it
                 return False
+
+
+def _bare(callback: Any) -> Any:
+    """Return a callback without its name."""
+    return callback[1] if isinstance(callback, tuple) else callback
+
+
+def _make_net(
+    estimator: NetClassifier,
+    encoder: Any,
+    sample: ResidentDataset,
+    n_outputs: int,
+    batch_size: int,
+    max_epochs: int,
+) -> ResidentNet:
+    """Make a net that is to be trained to the end, without what blurs its course."""
+    net = estimator._make_net(encoder, sample, n_outputs, batch_size)
+    net.batch_size, net.max_epochs = batch_size, max_epochs
+    net.schedule, net.ema_decay = "constant", None
+    return net
 
 
 def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:

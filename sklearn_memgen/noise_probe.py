@@ -137,11 +137,11 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
     -----
     *Phases.* Fitting ends in the first epoch after which training accuracy rises by
     less than 0.005 in the next, and validation accuracy by less than that or its
-    standard error; with settling, if there is none before. Settling ends in the last epoch before corrupted labels begin to be
-    reproduced: before their accuracy rises by more than two standard errors above the
-    lowest so far, and stays there. At level 0 no label is corrupted; it is said to
-    settle as long as the lowest level above it, the nearest there is, or, if there is
-    none, as the threshold samples say.
+    standard error; with settling, if there is none before. Settling ends in the last
+    epoch before corrupted labels begin to be reproduced: before their accuracy rises by
+    more than two standard errors above the lowest so far, and stays there. At level 0
+    no label is corrupted; it is said to settle as long as the lowest level above it,
+    the nearest there is, or, if there is none, as the threshold samples say.
 
     *Label quality* is the mean probability of the given label over all epochs until
     level 0 has settled, and over all nets that learned the row by that label or did not
@@ -549,7 +549,8 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
         labels : ndarray of shape (n_rows,)
             Labels from `classes_`.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,7 +3,12 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from sklearn_memgen import NetClassifier, WideDeepClassifier, WideDeepRegressor
+from sklearn_memgen import (
+    NetClassifier,
+    NoisyFineTuneProbe,
+    WideDeepClassifier,
+    WideDeepRegressor,
+)
 
 
 class MLP(nn.Sequential):
@@ -28,12 +33,18 @@ def expected_failed_checks(estimator):
         WideDeepClassifier: ("dense", "sparse"),
         WideDeepRegressor: ("sparse",),
         NetClassifier: ("dense",),
+        NoisyFineTuneProbe: ("dense", "sparse"),
     }[type(estimator)]
     return {f"check_sample_weight_equivalence_on_{c}_data": REASON for c in checks}
 
 
 @parametrize_with_checks(
-    [WideDeepClassifier(**SMALL), WideDeepRegressor(**SMALL), NetClassifier(MLP)],
+    [
+        WideDeepClassifier(**SMALL),
+        WideDeepRegressor(**SMALL),
+        NetClassifier(MLP),
+        NoisyFineTuneProbe(noise_levels=(0.0, 0.3), max_epochs=8),
+    ],
     expected_failed_checks=expected_failed_checks,
     xfail_strict=True,
 )
