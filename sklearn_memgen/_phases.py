@@ -11,7 +11,8 @@ __all__ = ["find_fitting_end", "find_phases", "find_settling_end"]
 
 #: Gain of accuracy an epoch below which a curve counts as flat.
 _FLAT = 0.005
-#: Standard errors by which corrupted labels must be reproduced more often than before.
+#: Standard errors by which validation must rise for the net to fit still, and corrupted
+#: labels must be reproduced more often than before for it to memorize.
 _N_ERRORS = 2.0
 #: What of the curves is looked at.
 _ACCURACIES = ("accuracy", "wrong_accuracy", "validation_accuracy")
@@ -36,7 +37,7 @@ def find_fitting_end(
     -------
     epoch : int
         The first epoch, counted from 1, after which neither rises by more than 0.005 in
-        the next, and validation by no more than its standard error; the last if there
+        the next, and validation by no more than two standard errors; the last if there
         is none.
 
     Examples
@@ -49,11 +50,13 @@ def find_fitting_end(
     flat = np.diff(training) < _FLAT
     if n_validation:
         error = np.sqrt(validation * (1 - validation) / n_validation)[:-1]
-        flat &= np.diff(validation) < np.maximum(_FLAT, error)
+        flat &= np.diff(validation) < np.maximum(_FLAT, _N_ERRORS * error)
     return int(flat.argmax()) + 1 if flat.any() else len(training)
 
 
-def find_settling_end(reproduced: np.ndarray, n_corrupted: float) -> int:
+def find_settling_end(
+    reproduced: np.ndarray, n_corrupted: float, start: int = 1
+) -> int:
     """Find the last epoch before corrupted labels begin to be reproduced.
 
     Parameters
@@ -62,11 +65,14 @@ def find_settling_end(reproduced: np.ndarray, n_corrupted: float) -> int:
         Share of the corrupted rows whose wrong label was predicted, an epoch each.
     n_corrupted : int
         How many they are.
+    start : int, default=1
+        The first epoch that is looked at. Before, while the net learns the pattern, it
+        may come upon wrong labels that are right: where those given are wrong.
 
     Returns
     -------
     epoch : int
-        The chance level of an epoch is the lowest share up to then: a net that has the
+        The chance level of an epoch is the lowest share from `start` to then: a net that has the
         pattern right still takes some rows for what their wrong label says. Memorizing
         has begun for good where the share is above it by two standard errors of their
         difference, and stays there to the end. The epoch is the last before in which
@@ -82,16 +88,16 @@ def find_settling_end(reproduced: np.ndarray, n_corrupted: float) -> int:
     n_epochs = len(reproduced)
     if n_corrupted == 0 or np.isnan(reproduced).any():
         return n_epochs
+    reproduced = reproduced[start - 1 :]
     chance = np.minimum.accumulate(reproduced)
     # Not zero where none is reproduced: one of n could have been.
     p = np.maximum(chance, 1 / n_corrupted)
     excess = (reproduced - chance) / np.sqrt(2 * p * (1 - p) / n_corrupted).clip(1e-12)
     below = np.flatnonzero(excess <= _N_ERRORS)
-    begun = below[-1] + 1 if len(below) else 0  # first epoch of all those above
-    if begun >= n_epochs:
+    begun = below[-1] + 1  # the first is at its own chance level
+    if begun == len(reproduced):
         return n_epochs
-    quiet = np.flatnonzero(excess[:begun] <= 1)
-    return int(quiet[-1]) + 1 if len(quiet) else 1
+    return int(np.flatnonzero(excess[:begun] <= 1)[-1]) + start
 
 
 def find_phases(curves: pd.DataFrame, rng: np.random.RandomState) -> pd.DataFrame:
@@ -146,7 +152,9 @@ def _find_ends(
         training, reproduced, validation = parts[:, :, :3].mean(axis=0).T
         n_corrupted, n_validation = parts[:, 0, 3:].sum(axis=0)
         fitted[level] = find_fitting_end(training, validation, n_validation)
-        settled[level] = find_settling_end(reproduced, n_corrupted)
+        # By validation alone: memorizing lets training accuracy rise as well.
+        start = find_fitting_end(np.zeros_like(training), validation, n_validation)
+        settled[level] = find_settling_end(reproduced, n_corrupted, start)
     # Nothing is corrupted at level 0. The nearest that there is shows its course.
     nearest = levels[1] if len(levels) > 1 else None
     if nearest in settled:

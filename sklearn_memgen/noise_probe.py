@@ -143,12 +143,13 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
     Notes
     -----
     *Phases.* Fitting ends in the first epoch after which training accuracy rises by
-    less than 0.005 in the next, and validation accuracy by less than that or its
-    standard error; with settling, if there is none before. Settling ends in the last
+    less than 0.005 in the next, and validation accuracy by less than that or two of its
+    standard errors; with settling, if there is none before. Settling ends in the last
     epoch before corrupted labels begin to be reproduced: before their accuracy rises by
-    more than two standard errors above the lowest so far, and stays there. At level 0
-    no label is corrupted; it is said to settle as long as the lowest level above it,
-    the nearest there is, or, if there is none, as the threshold samples say.
+    more than two standard errors above the lowest since validation ceased to rise, and
+    stays there. At level 0 no label is corrupted; it is said to settle as long as the
+    lowest level above it, the nearest there is, or, if there is none, as the threshold
+    samples say.
 
     *Label quality* is the mean probability of the given label over all epochs until
     level 0 has settled, and over all nets that learned the row by that label or did not

@@ -51,6 +51,12 @@ def test_a_net_that_memorizes_at_once_settles_for_one_epoch():
     assert find_settling_end(np.linspace(0.1, 0.9, 8), 1000) == 1
 
 
+def test_wrong_labels_that_are_right_are_not_memorized_while_the_net_fits():
+    curve = np.array([0.05, 0.15, 0.2, 0.2, 0.2, 0.3, 0.4, 0.5])
+    assert find_settling_end(curve, 500) == 1
+    assert find_settling_end(curve, 500, start=3) == 5
+
+
 def test_nothing_corrupted_never_ends():
     assert find_settling_end(NONE, 0) == 8
 
