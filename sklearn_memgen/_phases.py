@@ -72,11 +72,12 @@ def find_settling_end(
     Returns
     -------
     epoch : int
-        The chance level of an epoch is the lowest share from `start` to then: a net that has the
-        pattern right still takes some rows for what their wrong label says. Memorizing
-        has begun for good where the share is above it by two standard errors of their
-        difference, and stays there to the end. The epoch is the last before in which
-        it is above by less than one; the last of all if memorizing never begins.
+        The chance level of an epoch is the lowest share from `start` to then: a net
+        that has the pattern right still takes some rows for what their wrong label
+        says. Memorizing has begun for good where the share is above it by two standard
+        errors of their difference, and stays there to the end. The epoch is the last
+        before in which it is above by less than one; the last of all if memorizing
+        never begins.
 
     Examples
     --------
