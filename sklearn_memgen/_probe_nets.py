@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from sklearn_memgen._course import CURVES, Course
 from sklearn_memgen._label_noise import LabelNoise, draw_folds, draw_other_classes
+from sklearn_memgen._labels import LabeledExamples
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.training import (
@@ -28,7 +30,7 @@ from sklearn_memgen.training import (
     seeded,
 )
 
-__all__ = ["ProbeNet", "ProbePlan", "as_curves"]
+__all__ = ["ProbeNet", "ProbePlan", "as_curves", "encode_all", "mean_weights"]
 
 
 @dataclass(frozen=True)
@@ -252,3 +254,23 @@ def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
         frame["n_validation"] = len(course.held_out)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def encode_all(estimator: NetClassifier, examples: LabeledExamples) -> Encoded:
+    """Encode all rows; with none held out no nets are asked how."""
+    encoding = estimator._encode(examples, None)
+    try:
+        next(encoding)
+    except StopIteration as done:
+        return done.value.with_even_weights()
+    raise RuntimeError("an encoding without held-out rows asked for a net")
+
+
+def mean_weights(epochs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of weights; of counters and other integers the last."""
+    means = {}
+    for name, last in epochs[-1].items():
+        if last.is_floating_point():
+            last = torch.stack([weights[name] for weights in epochs]).mean(dim=0)
+        means[name] = last
+    return means

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from sklearn_memgen._course import CURVES, Course
 from sklearn_memgen._label_noise import LabelNoise
-from sklearn_memgen._label_quality import (
-    aum_count,
-    label_quality,
-    rows_learned,
-    settling_losses,
-    suggested_codes,
-    two_means_count,
-)
 from sklearn_memgen._labels import LabeledExamples, read_labeled
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._phases import find_phases
-from sklearn_memgen._probe_nets import ProbeNet, ProbePlan, as_curves
+from sklearn_memgen._probe_nets import (
+    ProbeNet,
+    ProbePlan,
+    as_curves,
+    encode_all,
+    mean_weights,
+)
 from sklearn_memgen._sklearn import (
     Interval,
     StrOptions,
     _fit_context,
     _safe_indexing,
 )
+from sklearn_memgen._suspects import SuspectsMixin
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.wide_deep import WideDeepClassifier
 
@@ -47,7 +44,7 @@ __all__ = ["NoisyFineTuneProbe"]
 _N_AVERAGED = 3
 
 
-class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
+class NoisyFineTuneProbe(SuspectsMixin, ClassifierMixin, BaseEstimator):
     r"""Watch nets learn labels with more and more noise, and tell what they memorized.
 
     A net first fits the pattern, then settles, and only then memorizes labels that do
@@ -301,7 +298,7 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
             reset=True,
         )
         noise = LabelNoise(self.noise, examples.classes, self.exact)
-        encoded = _encode(base, examples.counted())
+        encoded = encode_all(base, examples.counted())
         base.encoder_, base.classes_ = encoded.encoder, examples.classes
         nets = self._train(base, encoded, levels, noise, rng)
         # From here on nothing fails: what was fitted before is replaced as a whole.
@@ -312,7 +309,7 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
                 setattr(self, name, getattr(base, name))
         self._read_off(nets, rng)
         self._settling_end = int(self.phases_["settling_end"].iloc[0])
-        self._judge(nets, examples, _index_of(X))
+        self._judge(nets, examples, self._settling_end, _index_of(X))
         self.estimators_ = [self._settled(base, net) for net in nets if net.level == 0]
         if self.refit == "clean":
             self.estimators_ = [self._fit_clean(X, examples, base.random_state)]
@@ -380,43 +377,12 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
         columns = ["level", "repeat", "nominal", "realized", "n_rows"]
         self.noise_ = pd.DataFrame(rows, columns=columns)
 
-    def _judge(
-        self, nets: list[ProbeNet], examples: LabeledExamples, index: Any
-    ) -> None:
-        """Set what is known of each row, and how many labels are issues."""
-        end, n_rows = self._settling_end, len(examples)
-        weight = examples.weight
-        counted = np.arange(n_rows) if weight is None else np.flatnonzero(weight)
-
-        def spread(values: np.ndarray) -> np.ndarray:
-            """Give rows of weight zero a missing value."""
-            return pd.Series(values, counted).reindex(range(n_rows)).to_numpy()
-
-        quality = label_quality(nets, end)
-        losses = settling_losses(nets, end)
-        frame = rows_learned(nets)
-        frame["loss_at_settling"] = spread(losses)
-        frame["label_quality"] = spread(quality)
-        frame["given_label"] = examples.y
-        suggested = examples.y.copy()
-        suggested[counted] = self.classes_[
-            suggested_codes(nets, end, len(self.classes_))
-        ]
-        frame["suggested_label"] = suggested
-        frame.index = pd.RangeIndex(n_rows) if index is None else index
-        self.examples_ = frame
-        self._n_issues = {
-            "two_means": two_means_count(losses),
-            "threshold": aum_count(nets, end),
-        }
-        self.n_label_issues_ = int(self.find_label_issues().sum())
-
     def _settled(self, base: NetClassifier, net: ProbeNet) -> NetClassifier:
         """Return the classifier of a net as it was when settling ended."""
         assert net.trained is not None and net.trained.net is not None
         kept = net.trained.net
         epochs = net.course.weights_[: self._settling_end][-_N_AVERAGED:]
-        kept.module_.load_state_dict(_mean_weights(epochs))
+        kept.module_.load_state_dict(mean_weights(epochs))
         # The course has been read; its labels and weights need not be pickled.
         kept.callbacks = [c for c in kept.callbacks if not isinstance(c, Course)]
         kept.callbacks_ = [
@@ -447,88 +413,6 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
         return estimator.fit(
             data, examples.y[rows], None if weight is None else weight[rows]
         )
-
-    # What was found
-
-    def find_label_issues(self, method: str = "auto") -> np.ndarray:
-        """Find the rows whose given labels are most likely wrong.
-
-        Parameters
-        ----------
-        method : {"auto", "threshold", "two_means"}, default="auto"
-            How their number is estimated: by the labels whose area under the margin is
-            below the 99th percentile of that of threshold samples, or by the larger of
-            two clusters of the losses at the end of settling, as Tanzer et al. do.
-            "auto" takes threshold samples where there are some.
-
-        Returns
-        -------
-        is_issue : ndarray of shape (n_rows,), bool
-            So many rows of the lowest `label_quality`.
-
-        Raises
-        ------
-        ValueError
-            If `method` is unknown, or there are no threshold samples for it.
-        """
-        check_is_fitted(self)
-        if method not in ("auto", "threshold", "two_means"):
-            raise ValueError(
-                f"method must be 'auto', 'threshold' or 'two_means'; got {method!r}"
-            )
-        n_issues = self._n_issues["two_means"]
-        if method != "two_means":
-            by_threshold = self._n_issues["threshold"]
-            if by_threshold is not None:
-                n_issues = by_threshold
-            elif method == "threshold":
-                raise ValueError(
-                    "method='threshold' needs threshold samples, which "
-                    "threshold_fraction=None leaves out"
-                )
-        quality = self.examples_["label_quality"].to_numpy()
-        lowest = np.argsort(quality, kind="stable")[:n_issues]  # missing ones are last
-        is_issue = np.zeros(len(quality), dtype=bool)
-        is_issue[lowest] = True
-        return is_issue & ~np.isnan(quality)
-
-    def suspects(self, n: int = 20, X: Any = None) -> pd.DataFrame:
-        """Return the rows of the lowest label quality.
-
-        Parameters
-        ----------
-        n : int, default=20
-            How many.
-        X : DataFrame or array-like of shape (n_rows, n_columns), default=None
-            What the probe was fitted on, to show it beside the labels.
-
-        Returns
-        -------
-        suspects : DataFrame of shape (n, n_columns)
-            `given_label`, `suggested_label`, `label_quality`, `loss_at_settling` and
-            `n_forgotten`, then the columns of `X`; the most suspect first.
-
-        Raises
-        ------
-        ValueError
-            If `X` has another number of rows.
-        """
-        check_is_fitted(self)
-        columns = ["given_label", "suggested_label", "label_quality"]
-        columns += ["loss_at_settling", "n_forgotten"]
-        quality = self.examples_["label_quality"].to_numpy()
-        n = min(n, int((~np.isnan(quality)).sum()))
-        rows = np.argsort(quality, kind="stable")[:n]
-        table = self.examples_[columns].iloc[rows]
-        if X is None:
-            return table
-        shown = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
-        if len(shown) != len(quality):
-            raise ValueError(
-                f"X has {len(shown)} rows; the probe was fitted on {len(quality)}"
-            )
-        shown = shown.iloc[rows].set_axis(table.index)
-        return pd.concat([table, shown], axis=1)
 
     # Predicting
 
@@ -568,26 +452,6 @@ class NoisyFineTuneProbe(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self._make_estimator()).input_tags
         return tags
-
-
-def _encode(estimator: NetClassifier, examples: LabeledExamples) -> Encoded:
-    """Encode all rows; with none held out no nets are asked how."""
-    encoding = estimator._encode(examples, None)
-    try:
-        next(encoding)
-    except StopIteration as done:
-        return done.value.with_even_weights()
-    raise RuntimeError("an encoding without held-out rows asked for a net")
-
-
-def _mean_weights(epochs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of weights; of counters and other integers the last."""
-    means = {}
-    for name, last in epochs[-1].items():
-        if last.is_floating_point():
-            last = torch.stack([weights[name] for weights in epochs]).mean(dim=0)
-        means[name] = last
-    return means
 
 
 def _index_of(X: Any) -> Any:
