@@ -1,16 +1,26 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
+from sklearn_memgen._noise_displays import (
+    DataMapDisplay,
+    ForgettingDisplay,
+    NoiseCurvesDisplay,
+)
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.guided_transfer import SourceNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
+from sklearn_memgen.noise_probe import NoisyFineTuneProbe
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
 __all__ = [
+    "DataMapDisplay",
     "ExplanationDisplay",
+    "ForgettingDisplay",
     "NetClassifier",
+    "NoiseCurvesDisplay",
+    "NoisyFineTuneProbe",
     "PopulationSearchCV",
     "SourceNet",
     "WideDeepClassifier",

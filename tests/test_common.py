@@ -5,6 +5,7 @@ from torch import nn
 
 from sklearn_memgen import (
     NetClassifier,
+    NoisyFineTuneProbe,
     SourceNet,
     WideDeepClassifier,
     WideDeepRegressor,
@@ -47,6 +48,7 @@ def expected_failed_checks(estimator):
         WideDeepClassifier: ("dense", "sparse"),
         WideDeepRegressor: ("sparse",),
         NetClassifier: ("dense",),
+        NoisyFineTuneProbe: ("dense", "sparse"),
         SourceNet: ("dense",),
     }[type(estimator)]
     is_source = isinstance(estimator, SourceNet)
@@ -60,6 +62,7 @@ def expected_failed_checks(estimator):
         WideDeepClassifier(**SMALL),
         WideDeepRegressor(**SMALL),
         NetClassifier(MLP),
+        NoisyFineTuneProbe(noise_levels=(0.0, 0.3), max_epochs=8),
         SourceNet(hidden_layer_sizes=(32,)),
     ],
     expected_failed_checks=expected_failed_checks,

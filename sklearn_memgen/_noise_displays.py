@@ -1,0 +1,324 @@
+"""Pictures of a NoisyFineTuneProbe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["DataMapDisplay", "ForgettingDisplay", "NoiseCurvesDisplay"]
+
+_INK, _SOFT = "#22303C", "#6B7885"
+_PHASES = {"fitting": "#E3EEF7", "settling": "#E4F3E8", "memorizing": "#FBE9DF"}
+#: Curves, their words, color and style.
+_LINES = {
+    "accuracy": ("learned labels", _INK, "-"),
+    "validation_accuracy": ("held-out rows", "#0072B2", "-"),
+    "original_accuracy": ("corrupted rows, given label", "#009E73", "--"),
+    "wrong_accuracy": ("corrupted rows, wrong label", "#D55E00", "--"),
+}
+
+
+def _new_axes(ax: Any) -> Any:
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+class NoiseCurvesDisplay:
+    """Accuracy by epoch at one level of noise, with the phases shaded.
+
+    Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    curves : DataFrame of shape (n_epochs, n_columns), indexed by epoch
+        Curves of a level, the mean over the repeats.
+    level : float
+        The level.
+    fitting_end, settling_end : float
+        Where phases end, epochs.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes of the last `plot`.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_memgen import NoiseCurvesDisplay, NoisyFineTuneProbe
+    >>> X, y = load_iris(return_X_y=True)
+    >>> probe = NoisyFineTuneProbe(
+    ...     noise_levels=(0.0, 0.3), max_epochs=5, random_state=0
+    ... ).fit(X, y)
+    >>> display = NoiseCurvesDisplay.from_estimator(probe, level=0.3)
+    >>> display.plot()  # doctest: +ELLIPSIS
+    <sklearn_memgen._noise_displays.NoiseCurvesDisplay object at ...>
+    """
+
+    def __init__(
+        self,
+        curves: pd.DataFrame,
+        *,
+        level: float,
+        fitting_end: float,
+        settling_end: float,
+    ) -> None:
+        self.curves = curves
+        self.level = level
+        self.fitting_end = fitting_end
+        self.settling_end = settling_end
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, level: float | None = None
+    ) -> NoiseCurvesDisplay:
+        """Take the curves of a level from a fitted probe.
+
+        Parameters
+        ----------
+        estimator : fitted NoisyFineTuneProbe
+            The probe.
+        level : float, default=None
+            A level of its `noise_levels`; by default the highest.
+
+        Returns
+        -------
+        display : NoiseCurvesDisplay
+            What `plot` draws.
+
+        Raises
+        ------
+        ValueError
+            If the probe has no such level.
+        """
+        levels = estimator.phases_.index
+        level = levels.max() if level is None else level
+        if level not in levels:
+            raise ValueError(f"level={level!r} is none of {levels.tolist()}")
+        curves = estimator.curves_[estimator.curves_["level"] == level]
+        phases = estimator.phases_.loc[level]
+        return cls(
+            curves.drop(columns=["level", "repeat"]).groupby("epoch").mean(),
+            level=level,
+            fitting_end=phases["fitting_end"],
+            settling_end=phases["settling_end"],
+        )
+
+    def plot(self, ax: Any = None) -> NoiseCurvesDisplay:
+        """Draw lines over shaded phases.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; by default on a new figure.
+
+        Returns
+        -------
+        display : NoiseCurvesDisplay
+            Itself, with `ax_` and `figure_`.
+        """
+        ax = _new_axes(ax)
+        last = self.curves.index[-1]
+        ends = [0.5, self.fitting_end + 0.5, self.settling_end + 0.5, last + 0.5]
+        for (phase, color), begin, end in zip(
+            _PHASES.items(), ends, ends[1:], strict=False
+        ):
+            if end > begin:
+                ax.axvspan(begin, end, color=color, lw=0, zorder=0)
+                ax.text(
+                    (begin + end) / 2,
+                    1.01,
+                    phase,
+                    transform=ax.get_xaxis_transform(),
+                    ha="center",
+                    va="bottom",
+                    fontsize=8,
+                    color=_SOFT,
+                )
+        for name, (words, color, style) in _LINES.items():
+            if self.curves[name].notna().any():
+                ax.plot(self.curves[name], style, color=color, label=words, marker=".")
+        ax.set_xlim(0.5, last + 0.5)
+        ax.set_ylim(0, 1)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("accuracy")
+        title = f"{self.level:.0%} of the labels made wrong"
+        ax.set_title(title, loc="left", fontsize=10, color=_INK, pad=18)
+        ax.legend(frameon=False, fontsize=8)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class DataMapDisplay:
+    """A data map: confidence of each row against its variability.
+
+    Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    confidence, variability : ndarray of shape (n_rows,)
+        Mean and standard deviation of the probability of the given label.
+    is_issue : ndarray of shape (n_rows,), bool
+        Whether the label is suspect.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes of the last `plot`.
+    figure_ : matplotlib Figure
+        Their figure.
+
+    References
+    ----------
+    .. [1] Swayamdipta et al., "Dataset Cartography", 2020,
+       https://arxiv.org/abs/2009.10795
+    """
+
+    def __init__(
+        self, confidence: np.ndarray, variability: np.ndarray, is_issue: np.ndarray
+    ) -> None:
+        self.confidence = confidence
+        self.variability = variability
+        self.is_issue = is_issue
+
+    @classmethod
+    def from_estimator(cls, estimator: Any) -> DataMapDisplay:
+        """Take the rows of a fitted probe that a net of level 0 learned.
+
+        Parameters
+        ----------
+        estimator : fitted NoisyFineTuneProbe
+            The probe.
+
+        Returns
+        -------
+        display : DataMapDisplay
+            What `plot` draws.
+        """
+        is_issue = estimator.find_label_issues()
+        examples = estimator.examples_
+        learned = examples["confidence"].notna().to_numpy()
+        return cls(
+            examples["confidence"].to_numpy()[learned],
+            examples["variability"].to_numpy()[learned],
+            is_issue[learned],
+        )
+
+    def plot(self, ax: Any = None) -> DataMapDisplay:
+        """Draw a point for each row.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; by default on a new figure.
+
+        Returns
+        -------
+        display : DataMapDisplay
+            Itself, with `ax_` and `figure_`.
+        """
+        ax = _new_axes(ax)
+        for rows, color, words in (
+            (~self.is_issue, "#9DB4C6", "other rows"),
+            (self.is_issue, "#D55E00", "suspect labels"),
+        ):
+            ax.scatter(
+                self.variability[rows],
+                self.confidence[rows],
+                s=9,
+                lw=0,
+                color=color,
+                alpha=0.7,
+                label=f"{int(rows.sum()):,} {words}",
+            )
+        ax.set_xlabel("variability")
+        ax.set_ylabel("confidence")
+        ax.set_ylim(-0.02, 1.02)
+        ax.set_title("Data map", loc="left", fontsize=10, color=_INK)
+        ax.legend(frameon=False, fontsize=8)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class ForgettingDisplay:
+    """How many rows were forgotten how often, suspect ones apart.
+
+    Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    n_forgotten : ndarray of shape (n_rows,)
+        Forgetting events of each row, rounded if they are means over repeats.
+    is_issue : ndarray of shape (n_rows,), bool
+        Whether the label is suspect.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes of the last `plot`.
+    figure_ : matplotlib Figure
+        Their figure.
+    """
+
+    def __init__(self, n_forgotten: np.ndarray, is_issue: np.ndarray) -> None:
+        self.n_forgotten = n_forgotten
+        self.is_issue = is_issue
+
+    @classmethod
+    def from_estimator(cls, estimator: Any) -> ForgettingDisplay:
+        """Take the rows of a fitted probe that a net of level 0 learned.
+
+        Parameters
+        ----------
+        estimator : fitted NoisyFineTuneProbe
+            The probe.
+
+        Returns
+        -------
+        display : ForgettingDisplay
+            What `plot` draws.
+        """
+        is_issue = estimator.find_label_issues()
+        n_forgotten = estimator.examples_["n_forgotten"].to_numpy()
+        learned = ~np.isnan(n_forgotten)
+        return cls(np.rint(n_forgotten[learned]).astype(int), is_issue[learned])
+
+    def plot(self, ax: Any = None) -> ForgettingDisplay:
+        """Draw bars: the share of the rows by forgetting events.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; by default on a new figure.
+
+        Returns
+        -------
+        display : ForgettingDisplay
+            Itself, with `ax_` and `figure_`.
+        """
+        ax = _new_axes(ax)
+        highest = self.n_forgotten.max(initial=0)
+        for rows, color, words, shift in (
+            (~self.is_issue, "#9DB4C6", "other rows", -0.2),
+            (self.is_issue, "#D55E00", "suspect labels", 0.2),
+        ):
+            if not rows.any():
+                continue
+            counts = np.bincount(self.n_forgotten[rows], minlength=highest + 1)
+            label = f"{int(rows.sum()):,} {words}"
+            places = np.arange(highest + 1) + shift
+            ax.bar(places, counts / rows.sum(), 0.4, color=color, label=label)
+        ax.set_xlabel("times forgotten")
+        ax.set_ylabel("share of the rows")
+        ax.set_title("How often rows were forgotten", loc="left", fontsize=10)
+        ax.legend(frameon=False, fontsize=8)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

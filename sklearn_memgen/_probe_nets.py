@@ -1,0 +1,276 @@
+"""The nets of a probe: one table, many copies of its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sklearn_memgen._course import CURVES, Course
+from sklearn_memgen._label_noise import LabelNoise, draw_folds, draw_other_classes
+from sklearn_memgen._labels import LabeledExamples
+from sklearn_memgen._net_estimator import Encoded
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.training import (
+    Member,
+    Population,
+    ResidentDataset,
+    ResidentNet,
+    Trace,
+    TrainedMember,
+    auto_batch_size,
+    resolve_device,
+    seeded,
+)
+
+__all__ = ["ProbeNet", "ProbePlan", "as_curves", "encode_all", "mean_weights"]
+
+
+@dataclass(frozen=True)
+class ProbeNet:
+    """A net of a probe.
+
+    Parameters
+    ----------
+    level : float
+        The share of its labels that was made wrong: of a net with threshold samples
+        their share.
+    repeat : int
+        Which repeat it belongs to.
+    course : Course
+        What it made of every row.
+    trained : TrainedMember or None
+        The net itself, once it is trained.
+    has_threshold : bool, default=False
+        Whether the wrong labels are threshold samples.
+    """
+
+    level: float
+    repeat: int
+    course: Course
+    trained: TrainedMember | None = None
+    has_threshold: bool = False
+
+    @property
+    def trace(self) -> Trace:
+        """What each learned row did."""
+        assert self.trained is not None and self.trained.trace is not None
+        return self.trained.trace
+
+
+class ProbePlan:
+    """Which nets there are, what each learns, and how they are trained.
+
+    Parameters
+    ----------
+    estimator : NetClassifier
+        Says what the nets are. They are trained for `max_epochs` at a constant learning
+        rate, without early stopping, running averages of weights or calibration.
+    encoded : Encoded
+        The one table, and the labels as they were given.
+    classes : ndarray of shape (n_classes,)
+        All labels, sorted.
+    max_epochs, validation_fraction
+        See `NoisyFineTuneProbe`.
+    rng : RandomState
+        Draws rows, noise and seeds.
+    """
+
+    def __init__(
+        self,
+        estimator: NetClassifier,
+        encoded: Encoded,
+        classes: np.ndarray,
+        *,
+        max_epochs: int,
+        validation_fraction: float,
+        rng: np.random.RandomState,
+    ) -> None:
+        self.estimator = estimator
+        self.encoder = encoded.encoder
+        self.training: ResidentDataset = encoded.training
+        self.n_classes = len(classes)
+        self.max_epochs = max_epochs
+        self.rng = rng
+        self.codes = self.training.targets.numpy()
+        self.n_folds = max(round(1 / validation_fraction), 2)
+        self.folds = draw_folds(self.codes, self.n_folds, rng)
+        self.nets: list[ProbeNet] = []
+        self.members: list[Member] = []
+
+    def add_level(self, level: float, repeat: int, noise: LabelNoise) -> None:
+        """Add a net that learns labels of a level of noise."""
+        rows, held_out = self._divide()
+        learned = self.codes.copy()
+        learned[rows] = noise.inject(learned[rows], level, self.rng)
+        self._add(level, repeat, rows, held_out, learned, self.n_classes, False)
+
+    def add_threshold(self, fraction: float, repeat: int) -> None:
+        """Add a net in which some rows have a label that cannot be right.
+
+        It is that of a further class, if the module can be made for one class more;
+        else another class than the one given, at random.
+        """
+        rows, held_out = self._divide()
+        n_samples = max(round(fraction * len(rows)), 1)
+        chosen = self.rng.choice(rows, n_samples, replace=False)
+        learned, n_outputs = self.codes.copy(), self.n_classes
+        if self._takes_one_class_more():
+            learned[chosen] = self.n_classes
+            n_outputs += 1
+        else:
+            learned[chosen] = draw_other_classes(
+                learned[chosen], self.n_classes, self.rng
+            )
+        self._add(fraction, repeat, rows, held_out, learned, n_outputs, True)
+
+    def train(self, strategy: str, n_jobs: int | None) -> list[ProbeNet]:
+        """Train all nets, and return them.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C.
+        Exception
+            The error of the first net that failed.
+        """
+        device = resolve_device(self.estimator.device)
+        population = Population(
+            self.members, strategy=strategy, n_jobs=n_jobs, device=device
+        ).train(warn=False)
+        if population.interrupted_:
+            raise KeyboardInterrupt
+        for error in population.errors_.values():
+            raise error
+        trained = []
+        for net, result in zip(self.nets, population, strict=True):
+            # Those of another process are copies.
+            course = next(c for c in result.callbacks if isinstance(c, Course))
+            trained.append(replace(net, course=course, trained=result))
+        return trained
+
+    def _divide(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that the next net learns, and those it is validated with."""
+        is_held_out = self.folds == len(self.nets) % self.n_folds
+        return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+
+    def _add(
+        self,
+        level: float,
+        repeat: int,
+        rows: np.ndarray,
+        held_out: np.ndarray,
+        learned: np.ndarray,
+        n_outputs: int,
+        has_threshold: bool,
+    ) -> None:
+        labels = torch.from_numpy(learned)
+        others = torch.from_numpy(held_out)
+        course = Course(
+            self.training.targets,
+            labels,
+            torch.from_numpy(rows),
+            others,
+            self.training.X[others] if len(others) else None,
+            keep_weights=level == 0,
+            keep_margins=has_threshold,
+        )
+        callbacks = [course, Trace(), *self._own_callbacks()]
+        member = Member(
+            self._net_maker(n_outputs),
+            replace(self.training, y=labels),
+            seed=self.rng.randint(2**31),
+            rows=rows,
+            callbacks=callbacks,
+        )
+        self.members.append(member)
+        self.nets.append(ProbeNet(level, repeat, course, has_threshold=has_threshold))
+
+    def _own_callbacks(self) -> list[Any]:
+        """Return copies of the estimator's own callbacks, but for traces."""
+        copies = deepcopy(list(self.estimator.callbacks or ()))
+        return [c for c in copies if not isinstance(_bare(c), Trace)]
+
+    def _net_maker(self, n_outputs: int) -> Callable[[], ResidentNet]:
+        """Return what makes a net; it may be sent away, and has no data."""
+        return partial(
+            _make_net,
+            self.estimator,
+            self.encoder,
+            self.training.take(slice(0, 1)),
+            n_outputs,
+            auto_batch_size(self.estimator.batch_size, len(self.training)),
+            self.max_epochs,
+        )
+
+    def _takes_one_class_more(self) -> bool:
+        """Tell whether the module can be made for one class more."""
+        n_outputs = self.n_classes + 1
+        with seeded(0, torch.device("cpu")):
+            try:
+                net = self._net_maker(n_outputs)().set_params(device="cpu").initialize()
+                return net.logits(self.training.X[:1]).shape[-1] == n_outputs
+            except Exception:  # whatever a user's module makes of it
+                return False
+
+
+def _bare(callback: Any) -> Any:
+    """Return a callback without its name."""
+    return callback[1] if isinstance(callback, tuple) else callback
+
+
+def _make_net(
+    estimator: NetClassifier,
+    encoder: Any,
+    sample: ResidentDataset,
+    n_outputs: int,
+    batch_size: int,
+    max_epochs: int,
+) -> ResidentNet:
+    """Make a net that is to be trained to the end, without what blurs its course."""
+    net = estimator._make_net(encoder, sample, n_outputs, batch_size)
+    net.batch_size, net.max_epochs = batch_size, max_epochs
+    net.schedule, net.ema_decay = "constant", None
+    return net
+
+
+def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
+    """Return the curves of some nets, with the numbers of rows that `_phases` needs."""
+    frames = []
+    for net in nets:
+        course = net.course
+        frame = pd.DataFrame(course.curves_, columns=list(CURVES))
+        frame.insert(0, "level", np.nan if net.has_threshold else net.level)
+        frame.insert(1, "repeat", net.repeat)
+        frame.insert(2, "epoch", np.arange(1, len(frame) + 1))
+        frame["n_corrupted"] = int(course.corrupted[course.rows.numpy()].sum())
+        frame["n_validation"] = len(course.held_out)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def encode_all(estimator: NetClassifier, examples: LabeledExamples) -> Encoded:
+    """Encode all rows; with none held out no nets are asked how."""
+    encoding = estimator._encode(examples, None)
+    try:
+        next(encoding)
+    except StopIteration as done:
+        return done.value.with_even_weights()
+    raise RuntimeError("an encoding without held-out rows asked for a net")
+
+
+def mean_weights(epochs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of weights; of counters and other integers the last."""
+    means = {}
+    for name, last in epochs[-1].items():
+        if last.is_floating_point():
+            last = torch.stack([weights[name] for weights in epochs]).mean(dim=0)
+        means[name] = last
+    return means

@@ -1,0 +1,145 @@
+"""Rows whose labels are suspect, from the nets of a probe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_memgen._label_quality import (
+    aum_count,
+    label_quality,
+    rows_learned,
+    settling_losses,
+    suggested_codes,
+    two_means_count,
+)
+from sklearn_memgen._labels import LabeledExamples
+from sklearn_memgen._probe_nets import ProbeNet
+
+__all__ = ["SuspectsMixin"]
+
+
+class SuspectsMixin:
+    """The part of `NoisyFineTuneProbe` that judges the given labels, row by row."""
+
+    classes_: np.ndarray
+    examples_: pd.DataFrame
+    n_label_issues_: int
+
+    def _judge(
+        self,
+        nets: list[ProbeNet],
+        examples: LabeledExamples,
+        settling_end: int,
+        index: Any,
+    ) -> None:
+        """Set what is known of each row, and how many labels are issues."""
+        end, n_rows = settling_end, len(examples)
+        weight = examples.weight
+        counted = np.arange(n_rows) if weight is None else np.flatnonzero(weight)
+
+        def spread(values: np.ndarray) -> np.ndarray:
+            """Give rows of weight zero a missing value."""
+            return pd.Series(values, counted).reindex(range(n_rows)).to_numpy()
+
+        quality = label_quality(nets, end)
+        losses = settling_losses(nets, end)
+        frame = rows_learned(nets)
+        frame["loss_at_settling"] = spread(losses)
+        frame["label_quality"] = spread(quality)
+        frame["given_label"] = examples.y
+        suggested = examples.y.copy()
+        suggested[counted] = self.classes_[
+            suggested_codes(nets, end, len(self.classes_))
+        ]
+        frame["suggested_label"] = suggested
+        frame.index = pd.RangeIndex(n_rows) if index is None else index
+        self.examples_ = frame
+        self._n_issues = {
+            "two_means": two_means_count(losses),
+            "threshold": aum_count(nets, end),
+        }
+        self.n_label_issues_ = int(self.find_label_issues().sum())
+
+    def find_label_issues(self, method: str = "auto") -> np.ndarray:
+        """Find the rows whose given labels are most likely wrong.
+
+        Parameters
+        ----------
+        method : {"auto", "threshold", "two_means"}, default="auto"
+            How their number is estimated: by the labels whose area under the margin is
+            below the 99th percentile of that of threshold samples, or by the larger of
+            two clusters of the losses at the end of settling, as Tanzer et al. do.
+            "auto" takes threshold samples where there are some.
+
+        Returns
+        -------
+        is_issue : ndarray of shape (n_rows,), bool
+            So many rows of the lowest `label_quality`.
+
+        Raises
+        ------
+        ValueError
+            If `method` is unknown, or there are no threshold samples for it.
+        """
+        check_is_fitted(self)
+        if method not in ("auto", "threshold", "two_means"):
+            raise ValueError(
+                f"method must be 'auto', 'threshold' or 'two_means'; got {method!r}"
+            )
+        n_issues = self._n_issues["two_means"]
+        if method != "two_means":
+            by_threshold = self._n_issues["threshold"]
+            if by_threshold is not None:
+                n_issues = by_threshold
+            elif method == "threshold":
+                raise ValueError(
+                    "method='threshold' needs threshold samples, which "
+                    "threshold_fraction=None leaves out"
+                )
+        quality = self.examples_["label_quality"].to_numpy()
+        lowest = np.argsort(quality, kind="stable")[:n_issues]  # missing ones are last
+        is_issue = np.zeros(len(quality), dtype=bool)
+        is_issue[lowest] = True
+        return is_issue & ~np.isnan(quality)
+
+    def suspects(self, n: int = 20, X: Any = None) -> pd.DataFrame:
+        """Return the rows of the lowest label quality.
+
+        Parameters
+        ----------
+        n : int, default=20
+            How many.
+        X : DataFrame or array-like of shape (n_rows, n_columns), default=None
+            What the probe was fitted on, to show it beside the labels.
+
+        Returns
+        -------
+        suspects : DataFrame of shape (n, n_columns)
+            `given_label`, `suggested_label`, `label_quality`, `loss_at_settling` and
+            `n_forgotten`, then the columns of `X`; the most suspect first.
+
+        Raises
+        ------
+        ValueError
+            If `X` has another number of rows.
+        """
+        check_is_fitted(self)
+        columns = ["given_label", "suggested_label", "label_quality"]
+        columns += ["loss_at_settling", "n_forgotten"]
+        quality = self.examples_["label_quality"].to_numpy()
+        n = min(n, int((~np.isnan(quality)).sum()))
+        rows = np.argsort(quality, kind="stable")[:n]
+        table = self.examples_[columns].iloc[rows]
+        if X is None:
+            return table
+        shown = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
+        if len(shown) != len(quality):
+            raise ValueError(
+                f"X has {len(shown)} rows; the probe was fitted on {len(quality)}"
+            )
+        shown = shown.iloc[rows].set_axis(table.index)
+        return pd.concat([table, shown], axis=1)
