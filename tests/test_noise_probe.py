@@ -343,8 +343,8 @@ def test_probe_is_repeatable_and_leaves_global_seeds_alone():
 def test_pickle_has_no_training_data(fitted):
     probe, frame, _, _, _ = fitted
     copied = pickle.loads(pickle.dumps(probe))
-    np.testing.assert_array_equal(
-        copied.predict_proba(frame), probe.predict_proba(frame)
+    np.testing.assert_allclose(  # where weights lie in memory may change how sums round
+        copied.predict_proba(frame), probe.predict_proba(frame), atol=1e-6
     )
     X, y, _, _ = make_blobs(20_000, 0)
     size = len(pickle.dumps(small_probe(max_epochs=1).fit(X, y).estimators_))
