@@ -149,6 +149,7 @@ class NoiseCurvesDisplay:
         ax.set_xlim(0.5, last + 0.5)
         ax.set_ylim(0, 1)
         ax.set_xlabel("epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel("accuracy")
         title = f"{self.level:.0%} of the labels made wrong"
         ax.set_title(title, loc="left", fontsize=10, color=_INK, pad=18)
