@@ -1,6 +1,8 @@
 """Data that many tests share."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,14 @@ def make_mixed_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Serie
 def mixed_table() -> tuple[pd.DataFrame, pd.Series]:
     """A mixed table of 400 rows and its labels."""
     return make_mixed_table(400)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """See that Ctrl-C interrupts, which programs in the background ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

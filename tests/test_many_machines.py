@@ -205,6 +205,7 @@ class Noting(PopulationSearchCV):
             (self.scoring.keywords["folder"] / "kept").touch()
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("backend", ["joblib's own", "durable"])
 def test_ctrl_c_keeps_what_is_finished(backend, request, on_cluster, table, tmp_path):
     """What is not finished is cancelled after `register_dask`, and else runs on."""

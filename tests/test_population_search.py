@@ -430,7 +430,7 @@ def test_a_wrong_name_is_told_before_anything_is_fitted(n_jobs):
 
 
 @pytest.fixture
-def press_ctrl_c(monkeypatch):
+def press_ctrl_c(monkeypatch, interruptible):
     """Press Ctrl-C at the beginning of a pass over batches, of all nets together."""
     begin = ResidentNet._begin_pass
 
