@@ -45,7 +45,7 @@ _N_AVERAGED = 3
 
 
 class NoisyFineTuneProbe(SuspectsMixin, ClassifierMixin, BaseEstimator):
-    r"""Watch nets learn labels with more and more noise, and tell what they memorized.
+    """Watch nets learn labels with more and more noise, and tell what they memorized.
 
     A net first fits the pattern, then settles, and only then memorizes labels that do
     not follow it [1]_. The probe trains nets on `y` and on copies of `y` in which some
