@@ -324,7 +324,12 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def _check_levels(self) -> list[float]:
-        levels = [float(level) for level in np.ravel(np.asarray(self.noise_levels))]
+        try:
+            levels = np.ravel(np.asarray(self.noise_levels, dtype=float)).tolist()
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"noise_levels must be numbers; got {self.noise_levels!r}"
+            ) from None
         for level in levels:
             if not 0 <= level < 1:
                 raise ValueError(
