@@ -21,33 +21,7 @@ from sklearn_memgen import (
 from sklearn_memgen._label_quality import two_means_count
 from sklearn_memgen.datasets import make_memgen_classification
 from sklearn_memgen.training import Trace
-
-LEVELS = (0.0, 0.2, 0.4)
-
-
-class MLP(nn.Sequential):
-    """A user's own module."""
-
-    def __init__(self, n_features, n_classes):
-        super().__init__(nn.Linear(n_features, 32), nn.ReLU(), nn.Linear(32, n_classes))
-
-
-def small_probe(**params):
-    defaults = {"noise_levels": (0.0, 0.3), "max_epochs": 4, "random_state": 0}
-    return NoisyFineTuneProbe(**(defaults | params))
-
-
-def make_blobs(n_rows=600, n_wrong=None, n_classes=3, seed=0):
-    """Return numbers whose classes are plain, some of them wrong, and which."""
-    random = np.random.RandomState(seed)
-    true = random.randint(n_classes, size=n_rows)
-    X = random.normal(size=(n_rows, 4))
-    X[np.arange(n_rows), true] += 4
-    wrong = np.zeros(n_rows, dtype=bool)
-    n_wrong = n_rows // 10 if n_wrong is None else n_wrong
-    wrong[random.choice(n_rows, n_wrong, replace=False)] = True
-    labels = np.where(wrong, (true + 1) % n_classes, true)
-    return X, np.array(["ash", "elm", "oak"])[labels], true, wrong
+from tests.probes import LEVELS, MLP, make_blobs, small_probe
 
 
 @pytest.fixture(scope="module")
@@ -235,79 +209,6 @@ def test_clean_refit_leaves_suspects_out(monkeypatch):
 # Inputs that are hard
 
 
-def test_rows_of_weight_zero_are_left_out():
-    X, y, _, _ = make_blobs(200)
-    weight = np.ones(200)
-    weight[:50] = 0
-    y[:50] = "oak"
-    probe = small_probe().fit(X, y, sample_weight=weight)
-    examples = probe.examples_
-    assert len(examples) == 200
-    assert examples["label_quality"].isna().sum() == 50
-    assert not probe.find_label_issues()[:50].any()
-    assert (probe.noise_["n_rows"] <= 150).all()
-    assert len(probe.suspects(200)) == 150
-
-
-def test_a_class_of_one_row_and_fewer_rows_than_a_batch():
-    X, y, _, _ = make_blobs(20, 0)
-    y[:] = np.where(np.arange(20) % 2, "elm", "oak")
-    y[7] = "ash"
-    probe = small_probe().fit(X, y)
-    assert probe.classes_.tolist() == ["ash", "elm", "oak"]
-    assert probe.predict_proba(X).shape == (20, 3)
-    assert len(probe.examples_) == 20
-
-
-def test_two_rows_of_two_classes():
-    probe = small_probe().fit([[0.0], [1.0]], [0, 1])
-    assert probe.predict([[0.0], [1.0]]).shape == (2,)
-
-
-def test_mixed_table_with_new_categories_at_predict(mixed_table):
-    X, y = mixed_table
-    probe = small_probe(max_epochs=6).fit(X, y)
-    strange = X.assign(city="Atlantis")
-    assert set(probe.predict(strange)) <= {"no", "yes"}
-    assert np.isfinite(probe.predict_proba(strange)).all()
-
-
-def test_dict_of_arrays():
-    class Sum(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.linear = nn.Linear(4, 3)
-
-        def forward(self, left, right):
-            return self.linear(torch.cat([left, right], 1))
-
-    X, y, _, _ = make_blobs(100, 0)
-    parts = {"left": X[:, :2], "right": X[:, 2:]}
-    probe = small_probe(estimator=NetClassifier(Sum), refit="clean").fit(parts, y)
-    assert probe.predict(parts).shape == (100,)
-    assert not hasattr(probe, "n_features_in_")
-
-
-@pytest.mark.parametrize("levels", [(0.0, 1.0), (0.0, -0.1), (0.0, np.nan)])
-def test_bad_noise_levels_are_refused(levels):
-    X, y, _, _ = make_blobs(30)
-    with pytest.raises(ValueError, match="from 0 on and below 1; got"):
-        small_probe(noise_levels=levels).fit(X, y)
-
-
-@pytest.mark.parametrize("levels", [(0.1, 0.2), (0.0, 0.1, 0.1), ()])
-def test_level_zero_is_needed_and_none_may_repeat(levels):
-    X, y, _, _ = make_blobs(30)
-    with pytest.raises(ValueError, match="must have 0"):
-        small_probe(noise_levels=levels).fit(X, y)
-
-
-def test_bad_matrix_is_refused_by_the_probe():
-    X, y, _, _ = make_blobs(30)
-    with pytest.raises(ValueError, match="must be of shape"):
-        small_probe(noise=np.eye(2)).fit(X, y)
-
-
 def test_level_zero_alone():
     X, y, _, wrong = make_blobs(400, 40)
     probe = small_probe(noise_levels=[0.0], max_epochs=8).fit(X, y)
@@ -331,13 +232,6 @@ def test_no_threshold_samples():
 
 def test_two_means_of_equal_losses_are_no_issues():
     assert two_means_count(np.full(5, 0.7)) == 0
-
-
-def test_a_net_that_diverges_is_an_error():
-    X, y, _, _ = make_blobs(100)
-    net = NetClassifier(MLP, optimizer="sgd", learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match="learning rate is too high"):
-        small_probe(estimator=net).fit(X, y)
 
 
 # What is kept
