@@ -168,4 +168,4 @@ def test_images_of_mnist(data_folder):
     assert 0.7 * wrong.sum() < probe.n_label_issues_ < 1.3 * wrong.sum()
     suggested = probe.examples_["suggested_label"].to_numpy()
     assert (suggested == true)[wrong].mean() > 0.85
-    assert (probe.predict(X) == true).mean() > 0.9
+    assert (probe.predict(X) == true).mean() > 0.85  # of the labels 0.8 are
