@@ -355,7 +355,9 @@ def _with_prototypes(
     if not net.initialized_:
         net.set_params(device=device).initialize()
     # A user's module may return other outputs than it was asked for.
-    outputs = net.logits(few)
+    net.module_.eval()
+    with torch.no_grad():
+        outputs = net.infer(few.to(device).inputs())
     net.module_ = PrototypeNet(
         net.module_,
         1 if outputs.ndim == 1 else outputs.shape[-1],
