@@ -36,8 +36,8 @@ from sklearn_memgen.training import (
 __all__ = ["ClassCurveMixin", "FittedTable"]
 
 _HEADS = ("standard", "prototype")
-#: Features that the distances of the prototype head are of. With 64 in their place F1
-#: was no better on pendigits, connect_4 and adult.
+#: Features between which the prototype head measures distances. With 64 in their place
+#: F1 was no better on pendigits and connect_4.
 _N_FEATURES = 16
 
 
