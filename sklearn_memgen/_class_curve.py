@@ -135,6 +135,10 @@ class ClassCurveMixin:
 
         The table is encoded once, in `fit`, by all rows, and rows and classes have the
         weights that they had there.
+
+        In training the prototype head has a row count in the mean of its class before
+        it compares the row, so that `first_learned_epoch` comes a little early. Its
+        nets are trained one by one, whatever `strategy` says of stacks.
         """
         check_is_fitted(self)
         if not hasattr(self, "_table"):
@@ -164,25 +168,25 @@ class ClassCurveMixin:
                 "so it needs 2"
             )
         counts = _check_counts(counts, n_there, class_)
-        nets = [
-            (head, count, draw) for head in heads for count in counts for draw in draws
-        ]
-        makers = {
-            head: _head_maker(
+        nets, trained = [], []
+        for head in heads:
+            make_net = _head_maker(
                 estimator, encoded, head, len(self.classes_), self.max_epochs
             )
-            for head in heads
-        }
-        trained = train_all(
-            [
-                draw.member(encoded.training, makers[head], count, callbacks)
-                for head, count, draw in nets
-                for callbacks in [_own_callbacks(estimator, head)]
-            ],
-            self.strategy,
-            self.n_jobs,
-            resolve_device(estimator.device),
-        )
+            of_head = [(head, count, draw) for count in counts for draw in draws]
+            members = [
+                draw.member(
+                    encoded.training, make_net, count, _callbacks(estimator, head)
+                )
+                for _, count, draw in of_head
+            ]
+            # Nets that learn by running means are never stacked.
+            alone = head == "prototype" and self.strategy == "stacked"
+            strategy = "auto" if alone else self.strategy
+            nets += of_head
+            trained += train_all(
+                members, strategy, self.n_jobs, resolve_device(estimator.device)
+            )
         rows = [
             {"head": head, "count": count, "repeat": draw.repeat}
             | _read_off(result, draw.own[:count])
@@ -324,7 +328,7 @@ class _Predictions(Callback):
         self.X = None
 
 
-def _own_callbacks(estimator: NetClassifier, head: str) -> list[Any]:
+def _callbacks(estimator: NetClassifier, head: str) -> list[Any]:
     """Return the callbacks that a net learns with; the first sets its prototypes."""
     means = [ClassMeans()] if head == "prototype" else []
     return [*means, *own_callbacks(estimator)]

@@ -141,7 +141,6 @@ class Stack:
 
     def run(self) -> list[float]:
         """Compute the passes that the members wait for, and return their losses."""
-        self._set_buffers()  # a callback may have set them since the last pass
         rows = StackedRows(self.members, self.device)
         training = self.members[0].learns
         for net in self.nets:

@@ -58,12 +58,36 @@ def test_rows_count_by_their_weights():
     torch.testing.assert_close(net.prototypes, other.prototypes)
 
 
-def test_prototypes_are_replaced_and_a_class_may_lose_its_own():
+def test_a_class_without_rows_keeps_its_prototype():
     net = PrototypeNet(nn.Identity(), 2, 3)
     net.set_prototypes(FEATURES, CLASSES)
     net.set_prototypes(FEATURES[:2], torch.tensor([1, 1]))
-    assert net.has_prototype.tolist() == [False, True, False]
-    assert net.prototypes[1].tolist() == [1, 0]
+    assert net.has_prototype.all()
+    assert net.prototypes.tolist() == [[1, 0], [1, 0], [0, 4]]
+
+
+def test_running_means_move_by_a_tenth():
+    net = PrototypeNet(nn.Identity(), 2, 3)
+    logits = net(FEATURES, labels=CLASSES)
+    assert net.running_means.tolist() == [[1, 0], [0, 0], [0, 4]]  # the first batch
+    assert logits[0].tolist() == [-1, -400, -16]
+    logits = net(torch.tensor([[11.0, 0.0], [0.0, 7.0]]), labels=torch.tensor([0, 1]))
+    expected = torch.tensor([[2.0, 0.0], [0.0, 7.0], [0.0, 4.0]])
+    torch.testing.assert_close(net.running_means, expected)
+    torch.testing.assert_close(net.prototypes, expected)
+    torch.testing.assert_close(logits[1], -torch.tensor([53.0, 0.0, 9.0]))
+    assert net.has_prototype.all()
+
+
+def test_learning_goes_on_from_running_means():
+    """Those that were set are for prediction only."""
+    net = PrototypeNet(nn.Identity(), 2, 3)
+    net(FEATURES, labels=CLASSES)
+    net.set_prototypes(FEATURES + 5, CLASSES)
+    assert net.running_means[0].tolist() == [1, 0]
+    assert net.prototypes[0].tolist() == [6, 5]
+    net(FEATURES, labels=CLASSES)
+    torch.testing.assert_close(net.prototypes[0], torch.tensor([1.0, 0.0]))
 
 
 def test_each_member_of_an_ensemble_has_its_own():
@@ -85,18 +109,25 @@ def test_features_of_one_dimension():
 
 
 def test_gradients_reach_the_body_and_no_prototype():
+    y = torch.tensor([0, 1, 2, 2])
     net = make_net()
-    features = net.body(torch.eye(4))
-    net.set_prototypes(features, torch.tensor([0, 1, 2, 2]))
-    assert not net.prototypes.requires_grad
-    nn.functional.cross_entropy(
-        net(torch.eye(4)), torch.tensor([0, 1, 2, 2])
-    ).backward()
+    net(torch.randn(4, 4), labels=y)
+    nn.functional.cross_entropy(net(torch.eye(4), labels=y), y).backward()
     assert all(p.grad.abs().sum() > 0 for p in net.body.parameters())
-    assert [name for name, _ in net.named_parameters() if "proto" in name] == []
+    assert not any(buffer.requires_grad for buffer in net.buffers())
+    assert len(list(net.parameters())) == len(list(net.body.parameters()))
 
 
-def test_forward_moves_no_prototype():
+def test_gradients_pass_through_the_mean_of_the_batch():
+    net = PrototypeNet(nn.Identity(), 1, 2)
+    net(torch.tensor([[0.0], [5.0]]), labels=torch.tensor([0, 1]))
+    x = torch.tensor([[1.0]], requires_grad=True)
+    net(x, labels=torch.tensor([0]))[0, 0].backward()
+    # -(x - 0.9 * 0 - 0.1 * x)^2, at 1
+    torch.testing.assert_close(x.grad, torch.tensor([[-2 * 0.9**2]]))
+
+
+def test_without_labels_nothing_moves():
     net = make_net()
     net.set_prototypes(torch.randn(9, 8), torch.arange(9) % 3)
     before = net.prototypes.clone()
@@ -105,14 +136,17 @@ def test_forward_moves_no_prototype():
         assert torch.equal(net.prototypes, before)
 
 
-def test_state_and_pickle_keep_prototypes():
+def test_state_and_pickle_keep_prototypes_and_running_means():
     net = make_net()
+    net(torch.randn(9, 4), labels=torch.arange(9) % 3)
     net.set_prototypes(torch.randn(9, 8), torch.arange(9) % 3)
     X = torch.randn(5, 4)
     other = make_net()
+    other(torch.randn(9, 4), labels=torch.arange(9) % 3)
     other.load_state_dict(net.state_dict())
     for same in (other, pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
         torch.testing.assert_close(same(X), net(X))
+        torch.testing.assert_close(same.running_means, net.running_means)
 
 
 def test_what_the_body_offers_is_passed_on():
@@ -147,6 +181,18 @@ def test_class_means_are_those_of_the_last_weights():
     for code in range(3):
         mean = features[data.y == code].mean(0)
         torch.testing.assert_close(module.prototypes[code], mean)
+    assert not torch.allclose(module.prototypes, module.running_means)
+
+
+def test_validation_and_prediction_move_no_means():
+    X, y = make_blobs(300, n_features=4, centers=3, random_state=0)
+    model = NetClassifier(make_net, random_state=0, early_stopping=True).fit(X / 10, y)
+    assert model.score(X / 10, y) > 0.95  # by running means
+    before = {n: b.clone() for n, b in model.net_.module_.named_buffers()}
+    model.predict_proba(X)
+    model.predict_proba(np.zeros((1, 4)))
+    for name, buffer in model.net_.module_.named_buffers():
+        assert torch.equal(buffer, before[name]), name
 
 
 def test_classifier_learns_blobs():
@@ -165,33 +211,42 @@ def test_two_classes_have_two_logits():
     assert model.net_.module_.has_prototype.tolist() == [True, True]
 
 
-@pytest.mark.parametrize("strategy", ["stacked", "sequential"])
-def test_members_of_a_population_keep_their_own_prototypes(strategy):
-    """In a stack buffers that a callback sets reach the next pass."""
+def test_population_trains_it_alone_beside_standard_nets():
+    """Running means of several nets cannot be computed together."""
     data = blobs()
-    rows = [np.arange(250), np.arange(50, 300)]
 
-    def make():
+    def standard():
+        module = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+        return ResidentNet(module, lr=0.01, max_epochs=4, batch_size=32)
+
+    def prototype():
         return ResidentNet(make_net, lr=0.01, max_epochs=4, batch_size=32)
 
     members = [
-        Member(make, data, seed=seed, rows=chosen, callbacks=[ClassMeans()])
-        for seed, chosen in enumerate(rows)
+        Member(make, data, seed=seed, callbacks=[ClassMeans()] * (make is prototype))
+        for make in (standard, prototype)
+        for seed in range(8)
     ]
-    population = Population(members, strategy=strategy, device="cpu").train()
-    for member, result in zip(members, population, strict=True):
-        assert result.error is None and result.strategy == strategy
-        alone = Population(
-            [copy.copy(member)], strategy="sequential", device="cpu"
-        ).train()
-        np.testing.assert_allclose(
-            result.history["train_loss"], alone[0].history["train_loss"], rtol=1e-3
-        )
-        torch.testing.assert_close(
-            result.net.module_.prototypes,
-            alone[0].net.module_.prototypes,
-            rtol=1e-2,
-            atol=1e-2,
-        )
-    first, second = (result.net.module_.prototypes for result in population)
-    assert not torch.allclose(first, second)
+    population = Population(members, device="cpu", n_jobs=1).train()
+    assert not population.errors_
+    assert [result.strategy for result in population] == ["stacked"] * 8 + [
+        "sequential"
+    ] * 8
+    for result in population:
+        predicted = result.net.logits(data.X).argmax(1)
+        assert (predicted == data.y).float().mean() > 0.95
+    with pytest.raises(ValueError, match="takes labels in training"):
+        Population(members[8:], strategy="stacked", device="cpu").train()
+
+
+@pytest.mark.parametrize("name", ["left", ""])
+def test_named_and_single_inputs_get_labels(name):
+    class Body(nn.Linear):
+        def forward(self, left):
+            return super().forward(left)
+
+    data = blobs()
+    data = ResidentDataset(ArrayTensors({name: data.X.arrays[""]}), data.y)
+    net = ResidentNet(PrototypeNet(Body(4, 3), 3, 3), lr=0.01, max_epochs=3)
+    net.fit(data)
+    assert net.module_.has_prototype.all()
