@@ -62,6 +62,8 @@ class Course(Callback):
     ----------
     losses_ : list of ndarray of shape (n_rows,), float32, one an epoch
         Loss of the given label.
+    wrong_losses_ : list of ndarray of shape (n_corrupted,), float32, one an epoch
+        Loss of the wrong label of each learned row that has one, in their order.
     margins_ : list of ndarray of shape (n_rows,), float32, one an epoch
         Margin of the label with noise, if margins are kept.
     predictions_ : list of ndarray of shape (n_rows,), int32, one an epoch
@@ -91,6 +93,7 @@ class Course(Callback):
         self.keep_margins = keep_margins
         self.margins_: list[np.ndarray] = []
         self.losses_: list[np.ndarray] = []
+        self.wrong_losses_: list[np.ndarray] = []
         self.predictions_: list[np.ndarray] = []
         self.curves_: list[tuple[float, ...]] = []
         self.weights_: list[dict[str, Tensor]] = []
@@ -101,6 +104,13 @@ class Course(Callback):
     def corrupted(self) -> np.ndarray:
         """Whether the label of each row was made wrong, shape (n_rows,)."""
         return (self.given != self.learned).numpy()
+
+    @property
+    def is_learned(self) -> np.ndarray:
+        """Whether each row is learned, shape (n_rows,)."""
+        is_learned = np.zeros(len(self.given), dtype=bool)
+        is_learned[self.rows.numpy()] = True
+        return is_learned
 
     def on_train_begin(
         self, net: Any, X: Any = None, y: Any = None, **kwargs: Any
@@ -133,6 +143,7 @@ class Course(Callback):
         losses, predictions, learned, margins = self.seen_.cpu().numpy()
         predictions = predictions.astype(np.int32)
         self.losses_.append(losses.copy())
+        self.wrong_losses_.append(learned[self.is_learned & self.corrupted])
         if self.keep_margins:
             self.margins_.append(margins.copy())
         self.predictions_.append(predictions)
@@ -174,8 +185,7 @@ class Course(Callback):
         """Return the values of `CURVES`; NaN where there are no rows."""
         right_given = predictions == self.given.numpy()
         right_learned = predictions == self.learned.numpy()
-        is_learned = np.zeros(len(losses), dtype=bool)
-        is_learned[self.rows.numpy()] = True
+        is_learned = self.is_learned
         clean, wrong = is_learned & ~self.corrupted, is_learned & self.corrupted
         parts = (
             (is_learned, right_learned, learned),

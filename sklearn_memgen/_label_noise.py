@@ -152,9 +152,15 @@ def check_levels(noise_levels: ArrayLike) -> list[float]:
     Raises
     ------
     ValueError
-        If one is not from 0 on and below 1, if 0 is missing, or one is there twice.
+        If one is no number from 0 on and below 1, if 0 is missing, or one is there
+        twice.
     """
-    levels = [float(level) for level in np.ravel(np.asarray(noise_levels))]
+    try:
+        levels = np.ravel(np.asarray(noise_levels, dtype=float)).tolist()
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"noise_levels must be numbers; got {noise_levels!r}"
+        ) from None
     for level in levels:
         if not 0 <= level < 1:
             raise ValueError(

@@ -12,6 +12,7 @@ from sklearn_memgen._probe_nets import ProbeNet
 
 __all__ = [
     "aum_count",
+    "known_noise_count",
     "label_quality",
     "rows_learned",
     "settling_losses",
@@ -22,6 +23,9 @@ __all__ = [
 #: How fast the say of a net falls with the noise that it learned. Of 0, 2, 4, 8 and a
 #: say for level 0 alone, 4 was among the best on each of four tables.
 _POWER = 4
+#: Share of the wrong labels, from the least probable on, and their number, below which
+#: no share of the given labels is compared with them.
+_LEAST_SHARE, _LEAST_WRONG = 0.3, 5
 #: Percentile of the margins of threshold samples below which a label is an issue.
 _PERCENTILE = 99
 
@@ -106,6 +110,90 @@ def two_means_count(losses: np.ndarray) -> int:
     return int(clusters.sum())
 
 
+def known_noise_count(
+    nets: Sequence[ProbeNet], level: float, settling_end: int, n_classes: int
+) -> int | None:
+    """Return how many given labels are like those that were made wrong.
+
+    Parameters
+    ----------
+    nets : sequence of ProbeNet
+        Trained nets.
+    level : float
+        The level whose nets count.
+    settling_end : int
+        The last epoch that counts.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    n_issues : int or None
+        Of all rows; None if the nets learned no label that was made wrong.
+
+    Notes
+    -----
+    Whatever the share of wrong labels is, it is at most the largest share that a
+    mixture of right labels and of such as were made wrong can have: the lowest ratio of
+    their distribution functions [1]_. Of those that were made wrong some became right,
+    where the given ones were wrong. If mistakes are spread evenly over k classes and a
+    share r of the given labels is wrong, r / (k - 1) of them; the ratio is then
+    r / (1 - r / (k - 1)).
+
+    References
+    ----------
+    .. [1] Blanchard, Lee and Scott, "Semi-Supervised Novelty Detection", 2010,
+       https://jmlr.org/papers/v11/blanchard10a.html
+    """
+    kept, wrong = [], []
+    for net in nets:
+        if net.level != level or net.has_threshold:
+            continue
+        course = net.course
+        is_kept = course.is_learned & ~course.corrupted
+        losses = np.array(course.losses_[:settling_end])[:, is_kept]
+        kept.append(np.exp(-losses).mean(axis=0))
+        wrong.append(
+            np.exp(-np.array(course.wrong_losses_[:settling_end])).mean(axis=0)
+        )
+    ratio = mixture_share(np.concatenate(kept), np.concatenate(wrong))
+    if ratio is None:
+        return None
+    share = ratio / (1 + ratio / (n_classes - 1))
+    return round(share * len(nets[0].course.given))
+
+
+def mixture_share(mixture: np.ndarray, component: np.ndarray) -> float | None:
+    """Return the largest share of a mixture that can be of a component.
+
+    Parameters
+    ----------
+    mixture, component : ndarray of shape (n,) and (m,)
+        Samples of both. The other component is thought to have larger values.
+
+    Returns
+    -------
+    share : float or None
+        The lowest ratio of the distribution functions, where that of the component is
+        0.3 at least, from 0 to 1; None if there are fewer than 5 such values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_memgen._label_quality import mixture_share
+    >>> low, high = np.linspace(0, 1, 100), np.linspace(2, 3, 300)
+    >>> mixture_share(np.concatenate([low, high]), low)
+    0.25
+    """
+    points = np.sort(component)
+    first = max(int(np.ceil(_LEAST_SHARE * len(points))), _LEAST_WRONG)
+    if len(points) < first:
+        return None
+    below = np.searchsorted(np.sort(mixture), points, side="right") / len(mixture)
+    ratios = below / (np.arange(1, len(points) + 1) / len(points))
+    return float(min(ratios[first - 1 :].min(), 1.0))
+
+
 def aum_count(nets: Sequence[ProbeNet], settling_end: int) -> int | None:
     """Return how many labels fit worse than nearly all threshold samples do.
 
@@ -126,8 +214,7 @@ def aum_count(nets: Sequence[ProbeNet], settling_end: int) -> int | None:
         if not net.has_threshold:
             continue
         course = net.course
-        learned = np.zeros(len(course.given), dtype=bool)
-        learned[course.rows.numpy()] = True
+        learned = course.is_learned
         own = np.mean(course.margins_[:settling_end], axis=0)
         limit = np.percentile(own[learned & course.corrupted], _PERCENTILE)
         shares.append((own[learned & ~course.corrupted] < limit).mean())

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._label_quality import (
     aum_count,
+    known_noise_count,
     label_quality,
     rows_learned,
     settling_losses,
@@ -28,6 +29,7 @@ class SuspectsMixin:
     classes_: np.ndarray
     examples_: pd.DataFrame
     n_label_issues_: int
+    phases_: pd.DataFrame
 
     def _judge(
         self,
@@ -59,21 +61,32 @@ class SuspectsMixin:
         frame.index = pd.RangeIndex(n_rows) if index is None else index
         self.examples_ = frame
         self._n_issues = {
-            "two_means": two_means_count(losses),
+            "known_noise": self._count_by_known_noise(nets),
             "threshold": aum_count(nets, end),
+            "two_means": two_means_count(losses),
         }
         self.n_label_issues_ = int(self.find_label_issues().sum())
+
+    def _count_by_known_noise(self, nets: list[ProbeNet]) -> int | None:
+        """Count the issues by the labels that were made wrong at the lowest level."""
+        if len(self.phases_) < 2:
+            return None
+        level = self.phases_.index[1]
+        end = int(self.phases_["settling_end"].iloc[1])
+        return known_noise_count(nets, level, end, len(self.classes_))
 
     def find_label_issues(self, method: str = "auto") -> np.ndarray:
         """Find the rows whose given labels are most likely wrong.
 
         Parameters
         ----------
-        method : {"auto", "threshold", "two_means"}, default="auto"
-            How their number is estimated: by the labels whose area under the margin is
-            below the 99th percentile of that of threshold samples, or by the larger of
+        method : {"auto", "known_noise", "threshold", "two_means"}, default="auto"
+            How their number is estimated. "known_noise": by the largest share of the
+            given labels that can be like those that were made wrong at the lowest level
+            above 0. "threshold": by the labels whose area under the margin is below the
+            99th percentile of that of threshold samples. "two_means": by the larger of
             two clusters of the losses at the end of settling, as Tanzer et al. do.
-            "auto" takes threshold samples where there are some.
+            "auto" takes known noise where there is some, else two means.
 
         Returns
         -------
@@ -83,23 +96,23 @@ class SuspectsMixin:
         Raises
         ------
         ValueError
-            If `method` is unknown, or there are no threshold samples for it.
+            If `method` is unknown, or there is nothing to estimate their number by.
         """
         check_is_fitted(self)
-        if method not in ("auto", "threshold", "two_means"):
-            raise ValueError(
-                f"method must be 'auto', 'threshold' or 'two_means'; got {method!r}"
-            )
-        n_issues = self._n_issues["two_means"]
-        if method != "two_means":
-            by_threshold = self._n_issues["threshold"]
-            if by_threshold is not None:
-                n_issues = by_threshold
-            elif method == "threshold":
-                raise ValueError(
-                    "method='threshold' needs threshold samples, which "
-                    "threshold_fraction=None leaves out"
-                )
+        if method == "auto":
+            found = self._n_issues["known_noise"] is not None
+            method = "known_noise" if found else "two_means"
+        if method not in self._n_issues:
+            methods = ", ".join(map(repr, ["auto", *self._n_issues]))
+            raise ValueError(f"method must be one of {methods}; got {method!r}")
+        n_issues = self._n_issues[method]
+        if n_issues is None:
+            needs = {
+                "known_noise": "enough labels made wrong, by a level above 0",
+                "threshold": "threshold samples, which threshold_fraction=None leaves "
+                "out",
+            }
+            raise ValueError(f"method={method!r} needs {needs[method]}")
         quality = self.examples_["label_quality"].to_numpy()
         lowest = np.argsort(quality, kind="stable")[:n_issues]  # missing ones are last
         is_issue = np.zeros(len(quality), dtype=bool)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import clone
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.optim import Optimizer
 
@@ -214,7 +215,9 @@ class WideDeepEstimator(NetEstimator):
         batch_size = auto_batch_size(self.batch_size, len(examples))
         epochs = auto_max_epochs(self.max_epochs, len(examples), batch_size)
         pilot_epochs = max(math.ceil(_PILOT_SHARE * epochs), _PILOT_EPOCHS)
-        seed = self._rng.randint(2**31)  # one for both
+        # One for both, and not from the stream of the net that follows: whether pilots
+        # were asked does not change what it draws.
+        seed = check_random_state(self.random_state).randint(2**31)
         lowest = math.inf
         for cautious in (False, True):
             pilot = clone(self).set_params(

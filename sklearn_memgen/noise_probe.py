@@ -156,6 +156,10 @@ class NoisyFineTuneProbe(
     level 0 has settled, and over all nets that learned the row by that label or did not
     learn it, where level :math:`l` has a weight of :math:`(1 - l)^4`.
 
+    *Number of issues.* The labels that were made wrong at the lowest level above 0 are a
+    sample of what wrong labels look like. Issues are the largest share of the given
+    labels that can be like them [3]_; see `find_label_issues`.
+
     *Prediction.* The nets of level 0 predict, with the mean of their weights after the
     last three epochs of settling: one epoch differs from the next at a constant rate.
 
@@ -179,6 +183,8 @@ class NoisyFineTuneProbe(
        Language Models", 2022, https://arxiv.org/abs/2105.00828
     .. [2] Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin
        Ranking", 2020, https://arxiv.org/abs/2001.10528
+    .. [3] Blanchard, Lee and Scott, "Semi-Supervised Novelty Detection", 2010,
+       https://jmlr.org/papers/v11/blanchard10a.html
 
     Examples
     --------

@@ -70,13 +70,25 @@ def test_wrong_labels_have_the_lowest_quality(fitted):
     assert roc_auc_score(wrong, probe.examples_["loss_at_settling"]) > 0.95
 
 
-@pytest.mark.parametrize("method", ["threshold", "two_means", "auto"])
-def test_issues_are_about_as_many_as_there_are(fitted, method):
+@pytest.mark.parametrize(
+    ("method", "least"), [("known_noise", 30), ("threshold", 40), ("two_means", 40)]
+)
+def test_issues_are_about_as_many_as_there_are(fitted, method, least):
     probe, _, _, _, wrong = fitted
     issues = probe.find_label_issues(method)
     assert issues.shape == wrong.shape
-    assert 40 <= issues.sum() <= 80  # of 60
+    # Of 60. All mistakes are to the next class, other than those that are known.
+    assert least <= issues.sum() <= 80
     assert (issues & wrong).sum() > 0.8 * issues.sum()
+
+
+@pytest.mark.parametrize("n_wrong", [0, 200, 400])
+def test_known_noise_counts_even_mistakes(n_wrong):
+    X, _, true, wrong = make_blobs(1200, n_wrong)
+    shift = np.random.RandomState(1).randint(1, 3, size=len(true))
+    y = np.where(wrong, (true + shift) % 3, true)
+    probe = small_probe(noise_levels=(0.0, 0.2), max_epochs=8).fit(X, y)
+    assert abs(probe.n_label_issues_ - n_wrong) <= 60
 
 
 def test_number_of_issues_is_that_of_the_mask(fitted):
@@ -307,9 +319,12 @@ def test_no_threshold_samples():
     probe = small_probe(threshold_fraction=None).fit(X, y)
     with pytest.raises(ValueError, match="threshold_fraction=None"):
         probe.find_label_issues("threshold")
+    alone = small_probe(noise_levels=[0.0], threshold_fraction=None).fit(X, y)
     np.testing.assert_array_equal(
-        probe.find_label_issues(), probe.find_label_issues("two_means")
+        alone.find_label_issues(), alone.find_label_issues("two_means")
     )
+    with pytest.raises(ValueError, match="a level above 0"):
+        alone.find_label_issues("known_noise")
     with pytest.raises(ValueError, match="got 'best'"):
         probe.find_label_issues("best")
 
