@@ -1,5 +1,6 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
+from sklearn_memgen._class_display import ClassCurveDisplay, rows_needed
 from sklearn_memgen._noise_displays import (
     DataMapDisplay,
     ForgettingDisplay,
@@ -15,6 +16,7 @@ from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
 __all__ = [
+    "ClassCurveDisplay",
     "DataMapDisplay",
     "ExplanationDisplay",
     "ForgettingDisplay",
@@ -27,6 +29,7 @@ __all__ = [
     "WideDeepRegressor",
     "__version__",
     "compare_predictions",
+    "rows_needed",
 ]
 
 __version__ = "0.1.0.dev0"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-__all__ = ["LabelNoise", "draw_folds", "draw_other_classes"]
+__all__ = ["LabelNoise", "check_levels", "draw_folds", "draw_other_classes"]
 
 #: By how much the rows of a transition matrix may miss a sum of one.
 _ROUNDING = 1e-6
@@ -143,6 +144,35 @@ class LabelNoise:
                 f"{strange!r}"
             )
         return np.searchsorted(self.classes, labels)
+
+
+def check_levels(noise_levels: ArrayLike) -> list[float]:
+    """Return levels of noise in ascending order.
+
+    Raises
+    ------
+    ValueError
+        If one is no number from 0 on and below 1, if 0 is missing, or one is there
+        twice.
+    """
+    try:
+        levels = np.ravel(np.asarray(noise_levels, dtype=float)).tolist()
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"noise_levels must be numbers; got {noise_levels!r}"
+        ) from None
+    for level in levels:
+        if not 0 <= level < 1:
+            raise ValueError(
+                "noise_levels must be shares from 0 on and below 1; got "
+                f"{level:g} among {levels}"
+            )
+    if 0 not in levels or len(set(levels)) < len(levels):
+        raise ValueError(
+            "noise_levels must have 0, whose nets predict, and each level once; "
+            f"got {levels}"
+        )
+    return sorted(levels)
 
 
 def draw_other_classes(

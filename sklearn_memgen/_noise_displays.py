@@ -7,26 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sklearn_memgen._axes import INK, SOFT, new_axes, set_title
+
 __all__ = ["DataMapDisplay", "ForgettingDisplay", "NoiseCurvesDisplay"]
 
-_INK, _SOFT = "#22303C", "#6B7885"
 _PHASES = {"fitting": "#E3EEF7", "settling": "#E4F3E8", "memorizing": "#FBE9DF"}
 #: Curves, their words, color and style.
 _LINES = {
-    "accuracy": ("learned labels", _INK, "-"),
+    "accuracy": ("learned labels", INK, "-"),
     "validation_accuracy": ("held-out rows", "#0072B2", "-"),
     "original_accuracy": ("corrupted rows, given label", "#009E73", "--"),
     "wrong_accuracy": ("corrupted rows, wrong label", "#D55E00", "--"),
 }
-
-
-def _new_axes(ax: Any) -> Any:
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
 
 
 class NoiseCurvesDisplay:
@@ -125,7 +117,7 @@ class NoiseCurvesDisplay:
         display : NoiseCurvesDisplay
             Itself, with `ax_` and `figure_`.
         """
-        ax = _new_axes(ax)
+        ax = new_axes(ax)
         last = self.curves.index[-1]
         ends = [0.5, self.fitting_end + 0.5, self.settling_end + 0.5, last + 0.5]
         for (phase, color), begin, end in zip(
@@ -141,7 +133,7 @@ class NoiseCurvesDisplay:
                     ha="center",
                     va="bottom",
                     fontsize=8,
-                    color=_SOFT,
+                    color=SOFT,
                 )
         for name, (words, color, style) in _LINES.items():
             if self.curves[name].notna().any():
@@ -152,7 +144,7 @@ class NoiseCurvesDisplay:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel("accuracy")
         title = f"{self.level:.0%} of the labels made wrong"
-        ax.set_title(title, loc="left", fontsize=10, color=_INK, pad=18)
+        set_title(ax, title, pad=18)
         ax.legend(frameon=False, fontsize=8)
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -226,7 +218,7 @@ class DataMapDisplay:
         display : DataMapDisplay
             Itself, with `ax_` and `figure_`.
         """
-        ax = _new_axes(ax)
+        ax = new_axes(ax)
         for rows, color, words in (
             (~self.is_issue, "#9DB4C6", "other rows"),
             (self.is_issue, "#D55E00", "suspect labels"),
@@ -243,7 +235,7 @@ class DataMapDisplay:
         ax.set_xlabel("variability")
         ax.set_ylabel("confidence")
         ax.set_ylim(-0.02, 1.02)
-        ax.set_title("Data map", loc="left", fontsize=10, color=_INK)
+        set_title(ax, "Data map")
         ax.legend(frameon=False, fontsize=8)
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -305,7 +297,7 @@ class ForgettingDisplay:
         display : ForgettingDisplay
             Itself, with `ax_` and `figure_`.
         """
-        ax = _new_axes(ax)
+        ax = new_axes(ax)
         highest = self.n_forgotten.max(initial=0)
         for rows, color, words, shift in (
             (~self.is_issue, "#9DB4C6", "other rows", -0.2),
@@ -319,7 +311,7 @@ class ForgettingDisplay:
             ax.bar(places, counts / rows.sum(), 0.4, color=color, label=label)
         ax.set_xlabel("times forgotten")
         ax.set_ylabel("share of the rows")
-        ax.set_title("How often rows were forgotten", loc="left", fontsize=10)
+        set_title(ax, "How often rows were forgotten")
         ax.legend(frameon=False, fontsize=8)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -30,7 +30,16 @@ from sklearn_memgen.training import (
     seeded,
 )
 
-__all__ = ["ProbeNet", "ProbePlan", "as_curves", "encode_all", "mean_weights"]
+__all__ = [
+    "ProbeNet",
+    "ProbePlan",
+    "as_curves",
+    "encode_all",
+    "mean_weights",
+    "net_maker",
+    "own_callbacks",
+    "train_all",
+]
 
 
 @dataclass(frozen=True)
@@ -142,15 +151,9 @@ class ProbePlan:
             The error of the first net that failed.
         """
         device = resolve_device(self.estimator.device)
-        population = Population(
-            self.members, strategy=strategy, n_jobs=n_jobs, device=device
-        ).train(warn=False)
-        if population.interrupted_:
-            raise KeyboardInterrupt
-        for error in population.errors_.values():
-            raise error
+        results = train_all(self.members, strategy, n_jobs, device)
         trained = []
-        for net, result in zip(self.nets, population, strict=True):
+        for net, result in zip(self.nets, results, strict=True):
             # Those of another process are copies.
             course = next(c for c in result.callbacks if isinstance(c, Course))
             trained.append(replace(net, course=course, trained=result))
@@ -182,7 +185,7 @@ class ProbePlan:
             keep_weights=level == 0,
             keep_margins=has_threshold,
         )
-        callbacks = [course, Trace(), *self._own_callbacks()]
+        callbacks = [course, Trace(), *own_callbacks(self.estimator)]
         member = Member(
             self._net_maker(n_outputs),
             replace(self.training, y=labels),
@@ -193,21 +196,9 @@ class ProbePlan:
         self.members.append(member)
         self.nets.append(ProbeNet(level, repeat, course, has_threshold=has_threshold))
 
-    def _own_callbacks(self) -> list[Any]:
-        """Return copies of the estimator's own callbacks, but for traces."""
-        copies = deepcopy(list(self.estimator.callbacks or ()))
-        return [c for c in copies if not isinstance(_bare(c), Trace)]
-
     def _net_maker(self, n_outputs: int) -> Callable[[], ResidentNet]:
-        """Return what makes a net; it may be sent away, and has no data."""
-        return partial(
-            _make_net,
-            self.estimator,
-            self.encoder,
-            self.training.take(slice(0, 1)),
-            n_outputs,
-            auto_batch_size(self.estimator.batch_size, len(self.training)),
-            self.max_epochs,
+        return net_maker(
+            self.estimator, self.encoder, self.training, n_outputs, self.max_epochs
         )
 
     def _takes_one_class_more(self) -> bool:
@@ -221,9 +212,34 @@ class ProbePlan:
                 return False
 
 
+def own_callbacks(estimator: NetClassifier) -> list[Any]:
+    """Return copies of an estimator's own callbacks, but for traces."""
+    copies = deepcopy(list(estimator.callbacks or ()))
+    return [c for c in copies if not isinstance(_bare(c), Trace)]
+
+
 def _bare(callback: Any) -> Any:
     """Return a callback without its name."""
     return callback[1] if isinstance(callback, tuple) else callback
+
+
+def net_maker(
+    estimator: NetClassifier,
+    encoder: Any,
+    training: ResidentDataset,
+    n_outputs: int,
+    max_epochs: int,
+) -> Callable[[], ResidentNet]:
+    """Return what makes a net of a probe; it may be sent away, and has no data."""
+    return partial(
+        _make_net,
+        estimator,
+        encoder,
+        training.take(slice(0, 1)),
+        n_outputs,
+        auto_batch_size(estimator.batch_size, len(training)),
+        max_epochs,
+    )
 
 
 def _make_net(
@@ -239,6 +255,22 @@ def _make_net(
     net.batch_size, net.max_epochs = batch_size, max_epochs
     net.schedule, net.ema_decay = "constant", None
     return net
+
+
+def train_all(
+    members: Sequence[Member], strategy: str, n_jobs: int | None, device: torch.device
+) -> list[TrainedMember]:
+    """Train all nets, or raise KeyboardInterrupt or the error of the first that failed.
+
+    See `Population` for the parameters.
+    """
+    population = Population(members, strategy=strategy, n_jobs=n_jobs, device=device)
+    population.train(warn=False)
+    if population.interrupted_:
+        raise KeyboardInterrupt
+    for error in population.errors_.values():
+        raise error
+    return list(population)
 
 
 def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sklearn_memgen._axes import INK, SOFT, new_axes, set_title
+
 __all__ = ["Explanation", "ExplanationDisplay"]
 
 #: Terms in print, and the longest words of a picture.
@@ -23,7 +25,6 @@ _COLORS = {
     "deep": "#0072B2",
     "other terms": "#B8C0C8",
 }
-_INK, _SOFT = "#22303C", "#6B7885"
 
 
 @dataclass(frozen=True, repr=False)
@@ -251,13 +252,11 @@ class ExplanationDisplay:
         display : ExplanationDisplay
             Itself, with `ax_` and `figure_`.
         """
-        import matplotlib.pyplot as plt
         from matplotlib.patches import Patch
 
         bars = self._row_bars() if self.row is not None else self._column_bars()
-        if ax is None:
-            size = (7.2, 1.3 + 0.3 * max(len(bars), 2))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
+        height = 1.3 + 0.3 * max(len(bars), 2)
+        ax = new_axes(ax, height=height, hidden=("top", "right", "left"))
         positions = np.arange(len(bars))
         ax.barh(
             positions, bars["size"], color=bars["part"].map(_COLORS), height=0.68, lw=0
@@ -272,10 +271,10 @@ class ExplanationDisplay:
                 ha="left" if size >= 0 else "right",
                 va="center",
                 fontsize=8,
-                color=_SOFT,
+                color=SOFT,
             )
         if len(bars):
-            ax.axvline(0, color=_INK, lw=0.8)
+            ax.axvline(0, color=INK, lw=0.8)
         else:
             ax.set_xticks([])
             ax.text(
@@ -285,7 +284,7 @@ class ExplanationDisplay:
                 transform=ax.transAxes,
                 ha="center",
                 va="center",
-                color=_SOFT,
+                color=SOFT,
             )
         ax.set_yticks(positions, [_clip(word) for word in bars["word"]])
         ax.set_ylim(max(len(bars), 1) - 0.4, -0.6)
@@ -295,10 +294,9 @@ class ExplanationDisplay:
             room = 0.13 * (high - low)
             ax.set_xlim(low - (room if low < 0 else 0), high + (room if high else 0))
         ax.tick_params(axis="y", length=0)
-        ax.spines[["top", "right", "left"]].set_visible(False)
         xlabel = f"contribution to the {self.explanation.unit}"
         ax.set_xlabel(xlabel if signed else f"mean absolute {xlabel}")
-        ax.set_title(self._title(), loc="left", fontsize=10, color=_INK)
+        set_title(ax, self._title())
         parts = [part for part in _COLORS if (bars["part"] == part).any()]
         if len(parts) > 1:
             ax.legend(

@@ -14,8 +14,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_memgen._class_curve import ClassCurveMixin, FittedTable
 from sklearn_memgen._course import CURVES, Course
-from sklearn_memgen._label_noise import LabelNoise
+from sklearn_memgen._label_noise import LabelNoise, check_levels
 from sklearn_memgen._labels import LabeledExamples, read_labeled
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._phases import find_phases
@@ -44,7 +45,9 @@ __all__ = ["NoisyFineTuneProbe"]
 _N_AVERAGED = 3
 
 
-class NoisyFineTuneProbe(SuspectsMixin, ClassifierMixin, BaseEstimator):
+class NoisyFineTuneProbe(
+    SuspectsMixin, ClassCurveMixin, ClassifierMixin, BaseEstimator
+):
     """Watch nets learn labels with more and more noise, and tell what they memorized.
 
     A net first fits the pattern, then settles, and only then memorizes labels that do
@@ -171,7 +174,8 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassifierMixin, BaseEstimator):
 
     *Costs.* The probe takes (levels + 1) x repeats fits of `max_epochs`. For each it
     keeps 8 bytes a row and epoch while fitting, and for those of level 0 the weights
-    of each epoch.
+    of each epoch. The encoded table stays in memory for `class_learning_curve`; it is
+    not pickled.
 
     References
     ----------
@@ -289,7 +293,7 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassifierMixin, BaseEstimator):
         FloatingPointError
             If the loss of a net becomes infinite or NaN.
         """
-        levels = self._check_levels()
+        levels = check_levels(self.noise_levels)
         rng = check_random_state(self.random_state)
         base = self._make_estimator()
         base._validate_params()
@@ -321,27 +325,8 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassifierMixin, BaseEstimator):
         self.estimators_ = [self._settled(base, net) for net in nets if net.level == 0]
         if self.refit == "clean":
             self.estimators_ = [self._fit_clean(X, examples, base.random_state)]
+        self._table = FittedTable(base, encoded, rng.randint(2**31))
         return self
-
-    def _check_levels(self) -> list[float]:
-        try:
-            levels = np.ravel(np.asarray(self.noise_levels, dtype=float)).tolist()
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"noise_levels must be numbers; got {self.noise_levels!r}"
-            ) from None
-        for level in levels:
-            if not 0 <= level < 1:
-                raise ValueError(
-                    "noise_levels must be shares from 0 on and below 1; got "
-                    f"{level:g} among {levels}"
-                )
-        if 0 not in levels or len(set(levels)) < len(levels):
-            raise ValueError(
-                "noise_levels must have 0, whose nets predict, and each level once; "
-                f"got {levels}"
-            )
-        return sorted(levels)
 
     def _train(
         self,

@@ -10,6 +10,7 @@ from sklearn_memgen.nets.body import (
 from sklearn_memgen.nets.deep import DeepPart, NumberInput
 from sklearn_memgen.nets.inheritance import inherit_body, inherit_weights
 from sklearn_memgen.nets.masked import MaskedArrayNet, MaskedTableNet, draw_mask
+from sklearn_memgen.nets.prototypes import PrototypeNet
 from sklearn_memgen.nets.wide_deep import WideDeep, WidePart
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MaskedArrayNet",
     "MaskedTableNet",
     "NumberInput",
+    "PrototypeNet",
     "TableBody",
     "WideDeep",
     "WidePart",

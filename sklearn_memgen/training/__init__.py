@@ -10,6 +10,7 @@ from sklearn_memgen.training.batches import (
     SelectedRows,
 )
 from sklearn_memgen.training.calibration import calibrate
+from sklearn_memgen.training.class_means import ClassMeans
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
@@ -40,6 +41,7 @@ __all__ = [
     "ArrayTensors",
     "Batch",
     "BodyFeatures",
+    "ClassMeans",
     "Guide",
     "GuideCallback",
     "GuideDisplay",

@@ -48,7 +48,8 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         method `optimizer_groups`, the parameters of each group it names go to an
         optimizer of their own. If it has a method `draw_inputs`, it is called in
         training with the inputs of each batch, and returns those that the module gets:
-        the place for what is random.
+        the place for what is random. If its attribute `takes_labels` is true, it gets
+        the labels of each batch in training, by the name `labels`.
     group_optimizers : dict of str to callable, default=None
         Makes the optimizer of each group from its parameters. Groups not named here
         belong to the main optimizer.
@@ -332,9 +333,12 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mean weighted loss and the logits of a batch."""
         inputs, y = batch
-        if self.module_.training and hasattr(self.module_, "draw_inputs"):
-            inputs = self.module_.draw_inputs(inputs)
-        logits = self.infer(inputs)
+        module, labels = self.module_, {}
+        if module.training and hasattr(module, "draw_inputs"):
+            inputs = module.draw_inputs(inputs)
+        if module.training and getattr(module, "takes_labels", False):
+            labels = {"labels": y}
+        logits = self.infer(inputs, **labels)
         losses = self.criterion_(logits, y)
         for observer in self._observers:
             observer.observe(batch, logits.detach(), losses.detach())

@@ -19,8 +19,10 @@ _MIN_PREDICTED, _MAX_PREDICTED = 16, 2**12
 _FEW_ROWS = 1000
 
 
-def _call(module: Any, inputs: Any) -> Tensor:
-    return module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
+def _call(module: Any, inputs: Any, **named: Any) -> Tensor:
+    if isinstance(inputs, Mapping):
+        return module(**inputs, **named)
+    return module(inputs, **named)
 
 
 class PredictsBatches:
@@ -32,11 +34,11 @@ class PredictsBatches:
     _set_training: Any
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
-        """Return the logits of a batch's inputs."""
+        """Return the logits of a batch's inputs; `fit_params` go to the module, too."""
         if not in_bfloat16(self.precision, self.device):
-            return _call(self.module_, x)
+            return _call(self.module_, x, **fit_params)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            return _call(self.module_, x)
+            return _call(self.module_, x, **fit_params)
 
     def logits(self, X: Rows) -> Tensor:
         """Compute the logits of many rows.

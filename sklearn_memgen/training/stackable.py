@@ -122,6 +122,8 @@ def _fits(data: ResidentDataset, device: torch.device) -> bool:
 
 
 def _check_module(module: nn.Module) -> None:
+    if getattr(module, "takes_labels", False):
+        raise CannotStackError(f"{type(module).__name__} takes labels in training")
     for name, part in module.named_modules():
         where = f"{type(part).__name__} {name!r}"
         if isinstance(part, _NormBase) and part.track_running_stats:

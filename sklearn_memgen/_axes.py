@@ -1,0 +1,38 @@
+"""What all pictures of estimators have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["INK", "SOFT", "new_axes", "set_title"]
+
+#: Colors of words that matter, and of others.
+INK, SOFT = "#22303C", "#6B7885"
+
+
+def new_axes(
+    ax: Any, *, height: float = 4.2, hidden: Sequence[str] = ("top", "right")
+) -> Any:
+    """Return the axes to draw on, by default those of a new figure.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes or None
+        The user's axes.
+    height : float, default=4.2
+        Height of a new figure, inches.
+    hidden : sequence of str, default=("top", "right")
+        Spines that are not drawn.
+    """
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.2, height), layout="constrained")
+    ax.spines[list(hidden)].set_visible(False)
+    return ax
+
+
+def set_title(ax: Any, title: str, **kwargs: Any) -> None:
+    """Set a title at the left; `kwargs` are those of `Axes.set_title`."""
+    ax.set_title(title, loc="left", fontsize=10, color=INK, **kwargs)
