@@ -4,8 +4,8 @@ Which labels are wrong?
 
 A probe trains nets on the labels it is given and on copies with labels made wrong, and
 watches them learn. From that it says how noisy the labels are, when to stop, and which
-rows to look at. Here it reads the census table Adult, in which a few labels were changed
-beforehand, so that it can be checked.
+rows to look at. Here it reads the census table Adult, in which a few labels were
+changed beforehand, so that it can be checked.
 """
 
 # %%
@@ -75,9 +75,9 @@ suspects = probe.suspects(12, X[columns])
 suspects.drop(columns=["loss_at_settling", "n_forgotten"]).round(3)
 
 # %%
-# Rows that were not changed are on the list as well, for a reason: the nets learned from
-# all the others that such people earn more, or less. Some of these labels will be wrong,
-# some of these people rare. A low quality is a reason to look, not to delete.
+# Rows that were not changed are on the list as well, for a reason: the nets learned
+# from all the others that such people earn more, or less. Some of these labels will be
+# wrong, some of these people rare. A low quality is a reason to look, not to delete.
 
 unchanged = ~changed[order]
 suspects = probe.suspects(len(X), X[columns])[unchanged]

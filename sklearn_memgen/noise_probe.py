@@ -156,8 +156,8 @@ class NoisyFineTuneProbe(
     level 0 has settled, and over all nets that learned the row by that label or did not
     learn it, where level :math:`l` has a weight of :math:`(1 - l)^4`.
 
-    *Number of issues.* The labels that were made wrong at the lowest level above 0 are a
-    sample of what wrong labels look like. Issues are the largest share of the given
+    *Number of issues.* The labels that were made wrong at the lowest level above 0 are
+    a sample of what wrong labels look like. Issues are the largest share of the given
     labels that can be like them [3]_; see `find_label_issues`.
 
     *Prediction.* The nets of level 0 predict, with the mean of their weights after the
