@@ -158,7 +158,7 @@ class ClassCurveDisplay:
         ax.set_ylim(-0.02, 1.02)
         ax.set_xlabel("learned rows of the class")
         ax.set_ylabel("F1 on held-out rows")
-        name = "the class" if self.class_name is None else self.class_name
+        name = "the class" if self.class_name is None else f"class {self.class_name}"
         set_title(ax, f"How many rows {name} needs".replace("$", r"\$"))
         ax.legend(frameon=False, fontsize=8)
         self.ax_, self.figure_ = ax, ax.figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -35,11 +35,16 @@ __all__ = [
     "ProbePlan",
     "as_curves",
     "encode_all",
-    "mean_weights",
     "net_maker",
     "own_callbacks",
+    "settled",
     "train_all",
 ]
+
+#: Epochs up to the end of settling whose weights are averaged to predict. At a constant
+#: learning rate one epoch differs from the next; the mean of three was as good as the
+#: last or better on seven of ten tables and noises, and never 0.003 worse.
+_N_AVERAGED = 3
 
 
 @dataclass(frozen=True)
@@ -298,7 +303,37 @@ def encode_all(estimator: NetClassifier, examples: LabeledExamples) -> Encoded:
     raise RuntimeError("an encoding without held-out rows asked for a net")
 
 
-def mean_weights(epochs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def settled(
+    estimator: NetClassifier, net: ProbeNet, settling_end: int
+) -> NetClassifier:
+    """Return the classifier of a net of level 0 as it was when settling ended.
+
+    Parameters
+    ----------
+    estimator : NetClassifier
+        Says what the nets are, and has their encoder and classes.
+    net : ProbeNet
+        The trained net.
+    settling_end : int
+        The last epoch of settling.
+    """
+    assert net.trained is not None and net.trained.net is not None
+    kept = net.trained.net
+    epochs = net.course.weights_[:settling_end][-_N_AVERAGED:]
+    kept.module_.load_state_dict(_mean_weights(epochs))
+    # The course has been read; its labels and weights need not be pickled.
+    kept.callbacks = [c for c in kept.callbacks if not isinstance(c, Course)]
+    kept.callbacks_ = [
+        (name, c) for name, c in kept.callbacks_ if not isinstance(c, Course)
+    ]
+    classifier = copy(estimator)
+    classifier.history_ = net.trained.history
+    classifier._finish(kept, None)
+    classifier.net_ = kept
+    return classifier
+
+
+def _mean_weights(epochs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return the mean of weights; of counters and other integers the last."""
     means = {}
     for name, last in epochs[-1].items():

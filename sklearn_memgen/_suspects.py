@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from sklearn_memgen._label_quality import (
 )
 from sklearn_memgen._labels import LabeledExamples
 from sklearn_memgen._probe_nets import ProbeNet
+from sklearn_memgen._sklearn import _safe_indexing
+from sklearn_memgen.base import NetClassifier
 
 __all__ = ["SuspectsMixin"]
 
@@ -30,6 +33,7 @@ class SuspectsMixin:
     examples_: pd.DataFrame
     n_label_issues_: int
     phases_: pd.DataFrame
+    _make_estimator: Callable[[], NetClassifier]
 
     def _judge(
         self,
@@ -118,6 +122,26 @@ class SuspectsMixin:
         is_issue = np.zeros(len(quality), dtype=bool)
         is_issue[lowest] = True
         return is_issue & ~np.isnan(quality)
+
+    def _fit_clean(
+        self, X: Any, examples: LabeledExamples, random_state: Any
+    ) -> NetClassifier:
+        """Fit the estimator on the rows whose labels are no issues."""
+        clean = ~self.find_label_issues()
+        for label in self.classes_:  # none may be lost
+            of_class = examples.y == label
+            if not clean[of_class].any():
+                clean |= of_class
+        rows = np.flatnonzero(clean)
+        if isinstance(X, dict):
+            data: Any = {name: np.asarray(array)[rows] for name, array in X.items()}
+        else:
+            data = _safe_indexing(X if hasattr(X, "shape") else np.asarray(X), rows)
+        weight = examples.sample_weight
+        estimator = self._make_estimator().set_params(random_state=random_state)
+        return estimator.fit(
+            data, examples.y[rows], None if weight is None else weight[rows]
+        )
 
     def suspects(self, n: int = 20, X: Any = None) -> pd.DataFrame:
         """Return the rows of the lowest label quality.
