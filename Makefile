@@ -19,10 +19,12 @@ PEERS_NEED := dill einops gensim msgpack numba opencv-python-headless probmetric
 	pytorch-lightning pyyaml spacy torchmetrics transformers wrapt
 # Where the tables of `make bench-tables` are: parquet files, the target last.
 TABLES ?= tables
+# Where the four files of MNIST are.
+MNIST ?= mnist
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-tables clean
+.PHONY: help demo test docs lint bench bench-tables bench-noise clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
@@ -63,6 +65,12 @@ bench: $(BENCH_STAMP)  ## run the benchmarks, in an environment of their own
 
 bench-tables: $(BENCH_STAMP)  ## compare with other classifiers; TABLES=folder of parquet files
 	$(BENCH_VENV)/bin/python benchmarks/tabular.py $(TABLES) $(ARGS)
+
+bench-noise: $(BENCH_STAMP)  ## wrong labels, and phases of learning; TABLES=folder MNIST=folder
+	$(BENCH_VENV)/bin/python benchmarks/noisy_probe.py $(TABLES) --mnist $(MNIST) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/noisy_probe.py $(TABLES) --cost
+	$(BENCH_VENV)/bin/python benchmarks/noisy_phases.py $(TABLES) --mnist $(MNIST) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/class_curve.py $(TABLES)
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
