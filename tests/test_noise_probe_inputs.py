@@ -169,3 +169,25 @@ def test_images_of_mnist(data_folder):
     suggested = probe.examples_["suggested_label"].to_numpy()
     assert (suggested == true)[wrong].mean() > 0.85
     assert (probe.predict(X) == true).mean() > 0.85  # of the labels 0.8 are
+
+
+class Interrupted(MLP):
+    """A net during whose steps there is a Ctrl-C."""
+
+    def forward(self, X):
+        if self.training:
+            raise KeyboardInterrupt
+        return super().forward(X)
+
+
+def test_ctrl_c_ends_the_fit_and_leaves_the_former_one():
+    X, y, _, _ = make_blobs(100)
+    probe = small_probe(estimator=NetClassifier(MLP)).fit(X, y)
+    before = probe.predict_proba(X)
+    probe.set_params(estimator__module=Interrupted)
+    with (
+        pytest.warns(UserWarning, match="interrupted"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        probe.fit(X, y)
+    np.testing.assert_array_equal(probe.predict_proba(X), before)
