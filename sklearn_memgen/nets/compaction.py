@@ -133,33 +133,34 @@ def _traceable(module: nn.Module, inputs: Any) -> tuple[Any, Any]:
     return module, inputs
 
 
-def _call(module: nn.Module, inputs: Any) -> Any:
+def _call(module: nn.Module, inputs: Any) -> Tensor:
     inputs = copy.deepcopy(inputs)  # a module may change them in place
+    name = type(module).__name__
     try:
-        return module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
+        outputs = module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
     except Exception as error:  # whatever a module may raise
         raise CannotCompactError(
-            f"{type(module).__name__} cannot be compacted: it does not take the "
-            f"inputs; it raised {type(error).__name__}: {error}"
+            f"{name} cannot be compacted: it does not take the inputs; it raised "
+            f"{type(error).__name__}: {error}"
         ) from error
-
-
-def _check_same(module: nn.Module, expected: Any, outputs: Any) -> None:
-    """Raise a CannotCompactError if a net returns something else than it did."""
-    name = type(module).__name__
-    if not isinstance(expected, Tensor):
+    if not isinstance(outputs, Tensor):
         raise CannotCompactError(
-            f"{name} cannot be compacted: it returns a {type(expected).__name__}, "
+            f"{name} cannot be compacted: it returns a {type(outputs).__name__}, "
             "not a tensor"
         )
+    return outputs
+
+
+def _check_same(module: nn.Module, expected: Tensor, outputs: Tensor) -> None:
+    """Raise a CannotCompactError if a net returns something else than it did."""
     scale = expected.abs().max().clamp(min=1)
     if not torch.allclose(
         outputs, expected, rtol=0, atol=float(scale) * _ROUNDING, equal_nan=True
     ):
         raise CannotCompactError(
-            f"{name} cannot be compacted: without its dead units its outputs differ by "
-            f"up to {(outputs - expected).abs().max():.3g}. Are they random, or do "
-            "they depend on more than the layers' outputs?"
+            f"{type(module).__name__} cannot be compacted: without its dead units its "
+            f"outputs differ by up to {(outputs - expected).abs().max():.3g}. Are they "
+            "random, or do they depend on more than the layers' outputs?"
         )
 
 
