@@ -31,6 +31,9 @@ _Estimator = TypeVar("_Estimator", bound=NetEstimator)
 _TABLE_NETS = (WideDeep, TableBody, HeadedTableNet)
 #: What a fitted estimator has only for training.
 _FOR_TRAINING = ("net_", "history_", "_rng")
+#: Most rows that the net predicts at once on a CPU: what small layers make of so many
+#: stays in the cache.
+_MAX_PREDICTED = 512
 
 
 def compact(estimator: _Estimator, X: Any = None) -> _Estimator:
@@ -165,4 +168,5 @@ def _predicting_net(net: ResidentNet, module: nn.Module) -> ResidentNet:
         module=module, module_=module, callbacks=None, callbacks_=[], _optimizers=[]
     )
     made.__dict__["history_"] = History()
+    made.max_predicted = _MAX_PREDICTED
     return made
