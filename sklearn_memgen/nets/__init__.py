@@ -14,6 +14,7 @@ from sklearn_memgen.nets.layer_graph import CannotCompactError
 from sklearn_memgen.nets.masked import MaskedArrayNet, MaskedTableNet, draw_mask
 from sklearn_memgen.nets.prototypes import PrototypeNet
 from sklearn_memgen.nets.sparse_linear import (
+    BATCH_SIZES,
     SparseLinear,
     choose_kernel,
     store_sparsely,
@@ -21,6 +22,7 @@ from sklearn_memgen.nets.sparse_linear import (
 from sklearn_memgen.nets.wide_deep import WideDeep, WidePart
 
 __all__ = [
+    "BATCH_SIZES",
     "CannotCompactError",
     "DeepPart",
     "HeadedNet",

@@ -319,6 +319,17 @@ def test_members_keep_as_many_units_as_the_largest():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_members_without_any_weights_are_constant(n_members):
+    module = WideDeep(2, n_deep_id_columns=2, n_members=n_members, **TABLE)
+    for layer in module.deep.linear_layers():
+        layer.weight.zero_()
+    compacted = compact_module(module)
+    assert compacted.deep.layers[0].out_features == 0
+    assert_same_outputs(module, compacted, ROWS)
+
+
+@torch.no_grad()
 def test_a_table_body_under_a_head():
     module = HeadedTableNet(TableBody(**TABLE), 12, 2)
     module.head.weight[:, ::2] = 0
