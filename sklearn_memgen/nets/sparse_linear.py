@@ -19,6 +19,8 @@ __all__ = ["BATCH_SIZES", "SparseLinear", "choose_kernel", "store_sparsely"]
 BATCH_SIZES = (1, 16, 512)
 #: Rows that the CSR kernel multiplies at once: so many that they stay in the cache.
 _CSR_ROWS = 512
+#: Up to so many rows are not worth being transposed before.
+_FEW_ROWS = 64
 #: Another kernel than the dense one must take at most this share of its time.
 _WORTHWHILE = 0.9
 #: How often kernels take turns, and the share of entries from which on only the dense
@@ -117,10 +119,14 @@ def _csr_kernel(weight: Tensor, bias: Tensor | None) -> Kernel:
     column = (zeros if bias is None else bias)[:, None]
 
     def multiply(rows: Tensor) -> Tensor:
-        if len(rows) <= _CSR_ROWS:
+        if len(rows) <= _FEW_ROWS:
             return torch.addmm(column, csr, rows.T).T
-        parts = [torch.addmm(column, csr, part.T) for part in rows.split(_CSR_ROWS)]
-        return torch.cat(parts, dim=1).T
+        parts = [
+            # With an axis more than a matrix has torch transposes twice as fast.
+            torch.addmm(column, csr, part.T[None].contiguous()[0])
+            for part in rows.split(_CSR_ROWS)
+        ]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).T
 
     return multiply
 
