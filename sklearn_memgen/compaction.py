@@ -69,9 +69,9 @@ def compact(estimator: _Estimator, X: Any = None) -> _Estimator:
 
     See Also
     --------
-    sklearn_memgen.nets.compact_module : Which units are taken out.
-    sklearn_memgen.nets.choose_kernel : How the fastest kernel is found.
-    sklearn_memgen.exporting.export_onnx : The net for another runtime.
+    nets.compact_module : Which units are taken out.
+    nets.choose_kernel : How the fastest kernel is found.
+    export_onnx : The net for another runtime.
 
     Notes
     -----
@@ -86,8 +86,7 @@ def compact(estimator: _Estimator, X: Any = None) -> _Estimator:
     >>> import torch
     >>> from torch import nn
     >>> from sklearn.datasets import load_digits
-    >>> from sklearn_memgen import NetClassifier
-    >>> from sklearn_memgen.compaction import compact
+    >>> from sklearn_memgen import NetClassifier, compact
     >>> X, y = load_digits(return_X_y=True)
     >>> net = nn.Sequential(nn.Linear(64, 300), nn.ReLU(), nn.Linear(300, 10))
     >>> model = NetClassifier(net, max_epochs=3, random_state=0).fit(X / 16, y)

@@ -26,7 +26,7 @@ def export_onnx(
     Parameters
     ----------
     classifier : NetClassifier or WideDeepClassifier
-        Fitted. Compact it before by `compaction.compact`, where its net has zeros.
+        Fitted. Call `compact` before, where its net has zeros.
     path : str or path-like
         The file.
     X : DataFrame, array-like, sparse matrix, or dict of arrays, default=None
