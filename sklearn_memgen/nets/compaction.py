@@ -86,7 +86,14 @@ def compact_module(module: nn.Module, example_inputs: Any = None) -> nn.Module:
       (2): Linear(in_features=3, out_features=2, bias=True)
     )
     """
-    compacted = copy.deepcopy(module)
+    try:
+        compacted = copy.deepcopy(module)
+    except RuntimeError as error:
+        raise CannotCompactError(
+            f"{type(module).__name__} cannot be compacted, since it cannot be copied "
+            f"({error}); if it was pruned by torch.nn.utils.prune, call its function "
+            "remove for each layer before"
+        ) from error
     modes = {part: part.training for part in compacted.modules()}
     compacted.eval()
     chain, inputs = _traceable(compacted, example_inputs)
@@ -153,10 +160,13 @@ def _call(module: nn.Module, inputs: Any) -> Tensor:
 
 def _check_same(module: nn.Module, expected: Tensor, outputs: Tensor) -> None:
     """Raise a CannotCompactError if a net returns something else than it did."""
-    scale = expected.abs().max().clamp(min=1)
-    if not torch.allclose(
-        outputs, expected, rtol=0, atol=float(scale) * _ROUNDING, equal_nan=True
-    ):
+    if not expected.isfinite().all():
+        raise CannotCompactError(
+            f"{type(module).__name__} cannot be compacted: it returns values that are "
+            "NaN or infinite; are there such weights?"
+        )
+    scale = float(expected.abs().max().clamp(min=1))
+    if not torch.allclose(outputs, expected, rtol=0, atol=scale * _ROUNDING):
         raise CannotCompactError(
             f"{type(module).__name__} cannot be compacted: without its dead units its "
             f"outputs differ by up to {(outputs - expected).abs().max():.3g}. Are they "

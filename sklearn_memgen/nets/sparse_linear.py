@@ -34,7 +34,10 @@ Kernel = Callable[[Tensor], Tensor]
 
 
 def choose_kernel(
-    weight: Tensor, batch_sizes: Sequence[int] = BATCH_SIZES
+    weight: Tensor,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    *,
+    transposed: bool = False,
 ) -> tuple[str, ...]:
     """Find out by timing how a matrix is best multiplied on this machine.
 
@@ -44,6 +47,9 @@ def choose_kernel(
         The matrix, on the CPU.
     batch_sizes : sequence of int, default=(1, 16, 512)
         Numbers of rows, ascending.
+    transposed : bool, default=False
+        Whether the inputs lie column after column in memory, as behind a layer that was
+        multiplied in CSR form.
 
     Returns
     -------
@@ -62,7 +68,8 @@ def choose_kernel(
     n_entries = int(weight.count_nonzero())
     sizes = tuple(batch_sizes)
     threads = torch.get_num_threads()
-    key = (*weight.shape, weight.dtype, n_columns, n_entries, threads, sizes)
+    shape = tuple(weight.shape)
+    key = (shape, weight.dtype, n_columns, n_entries, threads, sizes, transposed)
     if key not in _CHOSEN:
         if n_entries > _DENSE_FROM * weight.numel():
             _CHOSEN[key] = ("dense",) * len(sizes)
@@ -70,14 +77,25 @@ def choose_kernel(
             kernels = {name: _MAKERS[name](weight, None) for name in _MAKERS}
             if n_columns == weight.shape[1]:
                 del kernels["gather"]
-            _CHOSEN[key] = tuple(_fastest(kernels, weight, n) for n in sizes)
+            _CHOSEN[key] = tuple(
+                _fastest(kernels, _make_rows(weight, n, transposed)) for n in sizes
+            )
     return _CHOSEN[key]
 
 
-def _fastest(kernels: dict[str, Kernel], weight: Tensor, n_rows: int) -> str:
-    """Return the kernel that takes the least time for so many rows."""
-    rows = weight.new_ones(n_rows, weight.shape[1])
-    calls = 1 + 256 // n_rows  # so that what is timed is longer than the clock's tick
+def _make_rows(weight: Tensor, n_rows: int, transposed: bool) -> Tensor:
+    """Return inputs for a matrix, (n_rows, n_inputs)."""
+    n_inputs = weight.shape[1]
+    if transposed:
+        return weight.new_ones(n_inputs, n_rows).T
+    return weight.new_ones(n_rows, n_inputs)
+
+
+def _fastest(kernels: dict[str, Kernel], rows: Tensor) -> str:
+    """Return the kernel that takes the least time."""
+    calls = 1 + 256 // len(
+        rows
+    )  # so that what is timed is longer than the clock's tick
     seconds: dict[str, list[float]] = {name: [] for name in kernels}
     with torch.no_grad():
         for _ in range(_N_ROUNDS + 1):
@@ -138,6 +156,18 @@ _MAKERS: dict[str, Callable[[Tensor, Tensor | None], Kernel]] = {
 }
 
 
+def _make_kernels(
+    weight: Tensor, bias: Tensor | None, transposed: bool
+) -> list[Kernel]:
+    """Return the best kernel of each of `BATCH_SIZES`."""
+    # Outside of inference mode, whose tensors nothing else may use.
+    with torch.inference_mode(False), torch.no_grad():
+        weight, bias = weight.detach(), None if bias is None else bias.detach()
+        names = choose_kernel(weight, transposed=transposed)
+        made = {name: _MAKERS[name](weight, bias) for name in set(names)}
+    return [made[name] for name in names]
+
+
 class SparseLinear(nn.Linear):
     """A linear layer that is pickled without its zeros.
 
@@ -172,8 +202,8 @@ class SparseLinear(nn.Linear):
     True
     """
 
-    #: The kernel of each batch size, and what they were made of.
-    _kernels: tuple[tuple[Any, ...], list[Kernel]] | None = None
+    #: What kernels were made of; those of each batch size, by `transposed`.
+    _kernels: tuple[tuple[Any, ...], dict[bool, list[Kernel]]] | None = None
 
     @classmethod
     def from_linear(cls, linear: nn.Linear) -> SparseLinear:
@@ -211,14 +241,12 @@ class SparseLinear(nn.Linear):
             None if bias is None else bias._version,
         )
         if self._kernels is None or not _are_same(self._kernels[0], made_of):
-            # Outside of inference mode, whose tensors nothing else may use.
-            with torch.inference_mode(False), torch.no_grad():
-                matrix = weight.detach()
-                added = None if bias is None else bias.detach()
-                names = choose_kernel(matrix)
-                kernels = {name: _MAKERS[name](matrix, added) for name in set(names)}
-                self._kernels = made_of, [kernels[name] for name in names]
-        return self._kernels[1][bisect_right(BATCH_SIZES, len(input)) - 1](input)
+            self._kernels = made_of, {}
+        kernels = self._kernels[1]
+        transposed = input.stride(0) < input.stride(1)
+        if transposed not in kernels:
+            kernels[transposed] = _make_kernels(weight, bias, transposed)
+        return kernels[transposed][bisect_right(BATCH_SIZES, len(input)) - 1](input)
 
     def train(self, mode: bool = True) -> SparseLinear:
         """Set the mode; training changes the weights, so that kernels are forgotten."""

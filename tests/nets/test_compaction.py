@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 
 from sklearn_memgen.nets import (
     CannotCompactError,
@@ -352,6 +353,23 @@ def test_what_cannot_be_compacted_says_why():
         compact_module(three_layers(), torch.randn(2, 7))
     with pytest.raises(CannotCompactError, match="not a tensor"):
         compact_module(nn.LSTM(3, 4), torch.randn(2, 5, 3))
+
+
+@torch.no_grad()
+def test_weights_that_are_no_numbers_are_refused():
+    module = three_layers()
+    module[2].weight[0, 0] = torch.nan
+    with pytest.raises(CannotCompactError, match="NaN or infinite"):
+        compact_module(module, torch.randn(2, 6))
+
+
+def test_masks_of_torch_must_be_made_permanent():
+    module = three_layers()
+    prune.random_unstructured(module[2], "weight", 0.5)
+    with pytest.raises(CannotCompactError, match="remove"):
+        compact_module(module, torch.randn(2, 6))
+    prune.remove(module[2], "weight")
+    compact_module(module, torch.randn(2, 6))
 
 
 def test_random_outputs_are_refused():

@@ -33,7 +33,7 @@ def products(layer, n_rows, dtype=torch.float32):
 @pytest.fixture
 def kernel(monkeypatch, request):
     """Take a kernel whether it wins or not."""
-    monkeypatch.setattr(this, "choose_kernel", lambda weight: (request.param,) * 3)
+    monkeypatch.setattr(this, "choose_kernel", lambda *_, **__: (request.param,) * 3)
 
 
 @pytest.mark.parametrize("kernel", ["dense", "gather", "csr"], indirect=True)
@@ -44,6 +44,9 @@ def test_kernels_multiply_alike(kernel, bias, n_rows):
     sparse = SparseLinear.from_linear(layer)
     expected = products(layer, n_rows)
     torch.testing.assert_close(products(sparse, n_rows), expected)
+    columns = torch.randn(60, n_rows).T  # as a layer in CSR form leaves them
+    with torch.inference_mode():
+        torch.testing.assert_close(sparse(columns), layer(columns))
 
 
 @pytest.mark.parametrize("kernel", ["gather", "csr"], indirect=True)
@@ -112,6 +115,8 @@ def test_kernels_are_timed_once():
     assert len(chosen) == 2 and set(chosen) <= {"dense", "gather", "csr"}
     n_timed = len(this._CHOSEN)
     assert choose_kernel(weight.clone(), (1, 64)) is chosen
+    choose_kernel(weight, (1, 64), transposed=True)
+    n_timed += 1
     assert len(this._CHOSEN) == n_timed
     full = torch.ones(7, 5)
     assert choose_kernel(full) == ("dense",) * 3
@@ -136,12 +141,12 @@ def test_another_kernel_must_win(monkeypatch):
             "dense": this._dense_kernel(weight, None),
             "csr": maker(weight, None),
         }
-        assert this._fastest(kernels, weight, 64) == "dense"
+        assert this._fastest(kernels, torch.ones(64, 100)) == "dense"
     empty = {
         "dense": slow(weight, None),
         "csr": this._dense_kernel(weight, None),
     }
-    assert this._fastest(empty, weight, 64) == "csr"
+    assert this._fastest(empty, torch.ones(64, 100)) == "csr"
 
 
 def test_only_layers_that_are_half_zeros_are_stored_sparsely():
