@@ -7,7 +7,8 @@ layer by layer to the weights that are largest, in five rounds of two epochs eac
 last layer at half the rate. Then it predicts 1 row and 10,000 rows: dense (before
 pruning), masked by `torch.nn.utils.prune`, made smaller by Torch-Pruning if
 `torch_pruning` is installed, and by `compact`, once without sparse kernels. All of
-these are NetClassifiers. They take turns; "times faster" is the median of the ratios to
+these are NetClassifiers. They take turns, in
+random order; "times faster" is the median of the ratios to
 the dense one in the same round, "by the least" the ratio of the least times.
 """
 
@@ -127,12 +128,16 @@ def by_torch_pruning(pruned: nn.Module) -> nn.Module | None:
 def seconds_of_rounds(
     models: dict[str, NetClassifier], X: np.ndarray, rounds: int
 ) -> dict[str, np.ndarray]:
-    """Time `predict_proba`, models in turn, after one round unseen."""
+    """Time `predict_proba`, models in turn, after one round unseen.
+
+    In another order each round, since what ran before leaves its data in the cache.
+    """
+    rng = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds + 1):
-        for name, model in models.items():
+        for name in rng.permutation(list(models)):
             started = time.perf_counter()
-            model.predict_proba(X)
+            models[name].predict_proba(X)
             seconds[name].append(time.perf_counter() - started)
     return {name: np.array(times[1:]) for name, times in seconds.items()}
 
@@ -177,7 +182,9 @@ def main() -> None:
     for layer, whole in zip(layers, linear_layers(module), strict=True):
         kernels = ("dense",) * len(BATCH_SIZES)
         if isinstance(layer, SparseLinear):
-            kernels = choose_kernel(layer.weight.detach())
+            # As a first layer in CSR form leaves the inputs of the others.
+            later = layer is not layers[0]
+            kernels = choose_kernel(layer.weight.detach(), transposed=later)
         print(
             f"{tuple(whole.weight.shape)} -> {tuple(layer.weight.shape)}, "
             f"{int(layer.weight.count_nonzero())} weights, "
