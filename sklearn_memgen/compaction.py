@@ -33,7 +33,7 @@ _TABLE_NETS = (WideDeep, TableBody, HeadedTableNet)
 _FOR_TRAINING = ("net_", "history_", "_rng")
 #: Most rows that the net predicts at once on a CPU: what small layers make of so many
 #: stays in the cache.
-_MAX_PREDICTED = 512
+_MAX_PREDICTED = 1024
 
 
 def compact(estimator: _Estimator, X: Any = None) -> _Estimator:

@@ -18,7 +18,7 @@ __all__ = ["BATCH_SIZES", "SparseLinear", "choose_kernel", "store_sparsely"]
 #: next smaller one.
 BATCH_SIZES = (1, 16, 512)
 #: Rows that the CSR kernel multiplies at once: so many that they stay in the cache.
-_CSR_ROWS = 512
+_CSR_ROWS = 256
 #: Up to so many rows are not worth being transposed before.
 _FEW_ROWS = 64
 #: Another kernel than the dense one must take at most this share of its time.
