@@ -6,9 +6,9 @@ The net is trained on MNIST's four files of images and digits in FOLDER, and pru
 layer by layer to the weights that are largest, in five rounds of two epochs each, its
 last layer to twice the share. Then it predicts 1 row to 10,000 rows: dense, masked by
 `torch.nn.utils.prune`, made smaller by Torch-Pruning if `torch_pruning` is installed,
-without its dead units only, and by `compact`. All of these are NetClassifiers. They take
-turns, in random order; "times faster" is the median of the ratios to the dense one in
-the same round, "by the least" the ratio of the least times.
+without its dead units only, and by `compact`. All of these are NetClassifiers. They
+take turns, in random order; "times faster" is the median of the ratios to the dense one
+in the same round, "by the least" the ratio of the least times.
 """
 
 from __future__ import annotations
