@@ -7,7 +7,9 @@ from sklearn_memgen._noise_displays import (
     NoiseCurvesDisplay,
 )
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.compaction import compact
 from sklearn_memgen.explanation import ExplanationDisplay
+from sklearn_memgen.exporting import export_onnx
 from sklearn_memgen.guided_transfer import SourceNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
@@ -28,7 +30,9 @@ __all__ = [
     "WideDeepClassifier",
     "WideDeepRegressor",
     "__version__",
+    "compact",
     "compare_predictions",
+    "export_onnx",
     "rows_needed",
 ]
 

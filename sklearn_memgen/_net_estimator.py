@@ -239,6 +239,15 @@ class NetEstimator(BaseEstimator):
                 msg="source=%(name)s() is not fitted; call its fit before this one",
             )
 
+    def _check_can_go_on(self) -> None:
+        """Raise a ValueError if the net that is there cannot be trained."""
+        if not hasattr(self.net_, "optimizer_"):
+            raise ValueError(
+                f"this {type(self).__name__} was compacted, so it cannot learn "
+                "further; call partial_fit, or fit with warm_start=True, on the one "
+                "it was made of, and compact that one again"
+            )
+
     def _fit_encoder(
         self, encoder: Any, examples: Examples
     ) -> tuple[Any, ResidentDataset]:
@@ -281,6 +290,8 @@ class NetEstimator(BaseEstimator):
         self, examples: Examples, encoder: Any, *, going_on: bool
     ) -> Learning[None]:
         """Train a net to the end, the one that is there or a new one."""
+        if going_on:
+            self._check_can_go_on()
         self._rng = check_random_state(self.random_state)
         examples, held_out = examples.split(
             self.early_stopping, self.validation_fraction, self._rng
@@ -307,6 +318,7 @@ class NetEstimator(BaseEstimator):
     ) -> Learning[None]:
         """Pass once over a chunk, at a constant learning rate."""
         if not first:
+            self._check_can_go_on()
             encoder, chunk = self._encode_further(encoder, examples, relearn=False)
         else:
             encoder, chunk = self._fit_encoder(encoder, examples)

@@ -25,7 +25,8 @@ class SplitMembers(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map (batch, n_members * n_units) to (n_members, batch, n_units), a view."""
-        return hidden.view(len(hidden), self.n_members, -1).transpose(0, 1)
+        n_units = hidden.shape[1] // self.n_members
+        return hidden.unflatten(1, (self.n_members, n_units)).transpose(0, 1)
 
 
 class MemberLinear(nn.Module):

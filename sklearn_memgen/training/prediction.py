@@ -33,6 +33,9 @@ class PredictsBatches:
     precision: str
     _set_training: Any
 
+    #: Most rows of a batch in prediction on a CPU.
+    max_predicted = _MAX_PREDICTED
+
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Return the logits of a batch's inputs; `fit_params` go to the module, too."""
         if not in_bfloat16(self.precision, self.device):
@@ -68,7 +71,8 @@ class PredictsBatches:
 
     def _in_batches(self, X: Rows) -> Iterator[Any]:
         """Yield the inputs of batches of even size, so that the last is not small."""
-        n_batches = -(-len(X) // _MAX_PREDICTED)
+        on_cpu = torch.device(self.device).type == "cpu"
+        n_batches = -(-len(X) // (self.max_predicted if on_cpu else _MAX_PREDICTED))
         if n_batches == 1:
             yield X.to(self.device).inputs()
             return
