@@ -12,7 +12,7 @@ from torch import Tensor
 from sklearn_memgen.training import Batch, Rows, pool_logits
 from sklearn_memgen.training.accumulators import label_margins
 
-__all__ = ["CURVES", "Course"]
+__all__ = ["CURVES", "TINY", "Course"]
 
 #: What is recorded in each epoch, in this order.
 CURVES = (
@@ -30,7 +30,7 @@ CURVES = (
 #: Logits that are kept until they are looked at together.
 _BLOCK_ROWS = 2**14
 #: The smallest probability, so that no loss is infinite.
-_TINY = 1e-30
+TINY = 1e-30
 
 
 class Course(Callback):
@@ -176,7 +176,7 @@ class Course(Callback):
             predictions = (logits.view(-1) > 0).float()
         else:
             predictions = logits.argmax(1).float()
-        given, learned = (-p.clamp(min=_TINY).log() for p in (given, learned))
+        given, learned = (-p.clamp(min=TINY).log() for p in (given, learned))
         self.seen_[:, rows] = torch.stack([given, predictions, learned, margins])
 
     def _summarize(

@@ -30,7 +30,11 @@ _LEAST_SHARE, _LEAST_WRONG = 0.3, 5
 _PERCENTILE = 99
 
 
-def label_quality(nets: Sequence[ProbeNet], settling_end: int) -> np.ndarray:
+def label_quality(
+    nets: Sequence[ProbeNet],
+    settling_end: int,
+    reference_losses: np.ndarray | None = None,
+) -> np.ndarray:
     """Return the mean probability of each given label until settling ends.
 
     Parameters
@@ -39,17 +43,23 @@ def label_quality(nets: Sequence[ProbeNet], settling_end: int) -> np.ndarray:
         Trained nets.
     settling_end : int
         The last epoch that counts.
+    reference_losses : ndarray of shape (n_rows,), default=None
+        Losses of the given labels in nets of ordinary fits, in nats.
 
     Returns
     -------
     quality : ndarray of shape (n_rows,)
         From 0 to 1. A net whose label of a row was made wrong has no say, others have
         one of :math:`(1 - l)^4` at level l. Rows held out have a say as those learned.
+        The probability in nets of ordinary fits, if there are any, makes a half.
     """
     total, weight = _weighted(
         nets, lambda net: np.exp(-np.array(net.course.losses_[:settling_end])).mean(0)
     )
-    return np.divide(total, weight, out=np.full(len(total), 0.5), where=weight > 0)
+    quality = np.divide(total, weight, out=np.full(len(total), 0.5), where=weight > 0)
+    if reference_losses is None:
+        return quality
+    return (quality + np.exp(-reference_losses)) / 2
 
 
 def suggested_codes(

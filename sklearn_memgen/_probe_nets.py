@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sklearn_memgen._course import CURVES, Course
+from sklearn_memgen._course import CURVES, TINY, Course
 from sklearn_memgen._label_noise import LabelNoise, draw_folds, draw_other_classes
 from sklearn_memgen._labels import LabeledExamples
 from sklearn_memgen._net_estimator import Encoded
@@ -26,9 +26,12 @@ from sklearn_memgen.training import (
     Trace,
     TrainedMember,
     auto_batch_size,
+    auto_max_epochs,
+    pool_logits,
     resolve_device,
     seeded,
 )
+from sklearn_memgen.training.accumulators import label_margins
 
 __all__ = [
     "ProbeNet",
@@ -118,6 +121,7 @@ class ProbePlan:
         self.folds = draw_folds(self.codes, self.n_folds, rng)
         self.nets: list[ProbeNet] = []
         self.members: list[Member] = []
+        self.references: list[Member] = []
 
     def add_level(self, level: float, repeat: int, noise: LabelNoise) -> None:
         """Add a net that learns labels of a level of noise."""
@@ -145,8 +149,29 @@ class ProbePlan:
             )
         self._add(fraction, repeat, rows, held_out, learned, n_outputs, True)
 
+    def add_reference(self) -> None:
+        """Add a net that learns the given labels as the estimator says.
+
+        Without rows to stop by there is none.
+        """
+        rows, held_out = self._divide()
+        if not len(held_out):
+            return
+        estimator = self.estimator
+        member = Member(
+            net_maker(estimator, self.encoder, self.training, self.n_classes),
+            self.training,
+            self.training.take(torch.from_numpy(held_out)),
+            seed=self.rng.randint(2**31),
+            rows=rows,
+            callbacks=own_callbacks(estimator),
+            n_iter_no_change=estimator.n_iter_no_change,
+            tol=estimator.tol,
+        )
+        self.references.append(member)
+
     def train(self, strategy: str, n_jobs: int | None) -> list[ProbeNet]:
-        """Train all nets, and return them.
+        """Train all nets, and return those that are watched.
 
         Raises
         ------
@@ -156,17 +181,30 @@ class ProbePlan:
             The error of the first net that failed.
         """
         device = resolve_device(self.estimator.device)
-        results = train_all(self.members, strategy, n_jobs, device)
+        members = [*self.members, *self.references]
+        results = train_all(members, strategy, n_jobs, device)
+        self.trained_references = results[len(self.members) :]
         trained = []
-        for net, result in zip(self.nets, results, strict=True):
+        for net, result in zip(self.nets, results, strict=False):
             # Those of another process are copies.
             course = next(c for c in result.callbacks if isinstance(c, Course))
             trained.append(replace(net, course=course, trained=result))
         return trained
 
+    def reference_losses(self) -> np.ndarray | None:
+        """Return the mean loss of each given label in references, in nats, or None."""
+        losses = []
+        for trained in self.trained_references:
+            assert trained.net is not None
+            logits = pool_logits(trained.net.logits(self.training.X).float())
+            _, given = label_margins(logits, self.training.targets)
+            losses.append(-given.clamp(min=TINY).log().numpy())
+        return np.mean(losses, axis=0) if losses else None
+
     def _divide(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that the next net learns, and those it is validated with."""
-        is_held_out = self.folds == len(self.nets) % self.n_folds
+        n_nets = len(self.nets) + len(self.references)
+        is_held_out = self.folds == n_nets % self.n_folds
         return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
     def _add(
@@ -233,16 +271,20 @@ def net_maker(
     encoder: Any,
     training: ResidentDataset,
     n_outputs: int,
-    max_epochs: int,
+    max_epochs: int | None = None,
 ) -> Callable[[], ResidentNet]:
-    """Return what makes a net of a probe; it may be sent away, and has no data."""
+    """Return what makes a net of a probe; it may be sent away, and has no data.
+
+    With `max_epochs` it is to be trained to the end, without what blurs its course;
+    else as the estimator says.
+    """
     return partial(
         _make_net,
         estimator,
         encoder,
         training.take(slice(0, 1)),
+        len(training),
         n_outputs,
-        auto_batch_size(estimator.batch_size, len(training)),
         max_epochs,
     )
 
@@ -251,14 +293,18 @@ def _make_net(
     estimator: NetClassifier,
     encoder: Any,
     sample: ResidentDataset,
+    n_rows: int,
     n_outputs: int,
-    batch_size: int,
-    max_epochs: int,
+    max_epochs: int | None,
 ) -> ResidentNet:
-    """Make a net that is to be trained to the end, without what blurs its course."""
+    batch_size = auto_batch_size(estimator.batch_size, n_rows)
     net = estimator._make_net(encoder, sample, n_outputs, batch_size)
-    net.batch_size, net.max_epochs = batch_size, max_epochs
-    net.schedule, net.ema_decay = "constant", None
+    net.batch_size = batch_size
+    if max_epochs is not None:
+        net.max_epochs, net.schedule, net.ema_decay = max_epochs, "constant", None
+    else:
+        net.max_epochs = auto_max_epochs(estimator.max_epochs, n_rows, batch_size)
+        net.schedule, net.ema_decay = estimator.schedule, estimator.ema_decay
     return net
 
 

@@ -38,6 +38,7 @@ class SuspectsMixin:
     def _judge(
         self,
         nets: list[ProbeNet],
+        reference_losses: np.ndarray | None,
         examples: LabeledExamples,
         settling_end: int,
         index: Any,
@@ -51,7 +52,7 @@ class SuspectsMixin:
             """Give rows of weight zero a missing value."""
             return pd.Series(values, counted).reindex(range(n_rows)).to_numpy()
 
-        quality = label_quality(nets, end)
+        quality = label_quality(nets, end, reference_losses)
         losses = settling_losses(nets, end)
         frame = rows_learned(nets)
         frame["loss_at_settling"] = spread(losses)

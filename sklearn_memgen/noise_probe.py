@@ -82,6 +82,10 @@ class NoisyFineTuneProbe(
     threshold_fraction : float or None, default=0.05
         Share of the rows that have a label of a further class in one more net of each
         repeat: threshold samples [2]_. None leaves these nets out.
+    reference : bool, default=True
+        Whether one more net of each repeat learns the given labels as `estimator` says,
+        with its early stopping, schedule and average of weights. Its probabilities make
+        half of `label_quality`.
     refit : {"clean"} or None, default=None
         "clean" fits the estimator, as it is, on the rows that `find_label_issues` does
         not name; that predicts.
@@ -147,7 +151,8 @@ class NoisyFineTuneProbe(
 
     *Label quality* is the mean probability of the given label over all epochs until
     level 0 has settled, and over all nets that learned the row by that label or did not
-    learn it, where level :math:`l` has a weight of :math:`(1 - l)^4`.
+    learn it, where level :math:`l` has a weight of :math:`(1 - l)^4`. The other half is
+    the probability that the nets of `reference` give it.
 
     *Number of issues.* The labels that were made wrong at the lowest level above 0 are
     a sample of what wrong labels look like. Issues are the largest share of the given
@@ -165,10 +170,10 @@ class NoisyFineTuneProbe(
     *Weights* of rows and classes are those of the given labels; they count in what nets
     learn, not in curves. ``class_weight`` stays with the row when its label changes.
 
-    *Costs.* The probe takes (levels + 1) x repeats fits of `max_epochs`. For each it
-    keeps 8 bytes a row and epoch while fitting, and for those of level 0 the weights
-    of each epoch. The encoded table stays in memory for `class_learning_curve`; it is
-    not pickled.
+    *Costs.* The probe takes (levels + 1) x repeats fits of `max_epochs`, and as many
+    ordinary fits as repeats. For each of the former it keeps 8 bytes a row and epoch
+    while fitting, and for those of level 0 the weights of each epoch. The encoded table
+    stays in memory for `class_learning_curve`; it is not pickled.
 
     References
     ----------
@@ -205,6 +210,7 @@ class NoisyFineTuneProbe(
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
         "threshold_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
+        "reference": ["boolean"],
         "refit": [StrOptions({"clean"}), None],
         "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
         "n_jobs": [Integral, None],
@@ -223,6 +229,7 @@ class NoisyFineTuneProbe(
         max_epochs: int = 20,
         validation_fraction: float = 0.1,
         threshold_fraction: float | None = 0.05,
+        reference: bool = True,
         refit: str | None = None,
         strategy: str = "auto",
         n_jobs: int | None = None,
@@ -237,6 +244,7 @@ class NoisyFineTuneProbe(
         self.max_epochs = max_epochs
         self.validation_fraction = validation_fraction
         self.threshold_fraction = threshold_fraction
+        self.reference = reference
         self.refit = refit
         self.strategy = strategy
         self.n_jobs = n_jobs
@@ -305,7 +313,7 @@ class NoisyFineTuneProbe(
         noise = LabelNoise(self.noise, examples.classes, self.exact)
         encoded = encode_all(base, examples.counted())
         base.encoder_, base.classes_ = encoded.encoder, examples.classes
-        nets = self._train(base, encoded, levels, noise, rng)
+        nets, reference_losses = self._train(base, encoded, levels, noise, rng)
         # From here on nothing fails: what was fitted before is replaced as a whole.
         self.classes_ = examples.classes
         for name in ("n_features_in_", "feature_names_in_"):
@@ -314,7 +322,7 @@ class NoisyFineTuneProbe(
                 setattr(self, name, getattr(base, name))
         self._read_off(nets, rng)
         self._settling_end = int(self.phases_["settling_end"].iloc[0])
-        self._judge(nets, examples, self._settling_end, _index_of(X))
+        self._judge(nets, reference_losses, examples, self._settling_end, _index_of(X))
         self.estimators_ = [
             settled(base, net, self._settling_end) for net in nets if net.level == 0
         ]
@@ -330,7 +338,7 @@ class NoisyFineTuneProbe(
         levels: list[float],
         noise: LabelNoise,
         rng: np.random.RandomState,
-    ) -> list[ProbeNet]:
+    ) -> tuple[list[ProbeNet], np.ndarray | None]:
         plan = ProbePlan(
             base,
             encoded,
@@ -344,12 +352,15 @@ class NoisyFineTuneProbe(
                 plan.add_level(level, repeat, noise)
             if self.threshold_fraction is not None:
                 plan.add_threshold(self.threshold_fraction, repeat)
+            if self.reference:
+                plan.add_reference()
         if self.verbose:
             print(
                 f"Training {len(plan.members)} nets on {len(plan.codes):,} rows for "
-                f"{self.max_epochs} epochs"
+                f"{self.max_epochs} epochs, and {len(plan.references)} as usual"
             )
-        return plan.train(self.strategy, self.n_jobs)
+        nets = plan.train(self.strategy, self.n_jobs)
+        return nets, plan.reference_losses()
 
     def _read_off(self, nets: list[ProbeNet], rng: np.random.RandomState) -> None:
         """Set curves, noise and phases."""
