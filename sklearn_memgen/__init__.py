@@ -12,6 +12,7 @@ from sklearn_memgen.guided_transfer import SourceNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
 from sklearn_memgen.noise_probe import NoisyFineTuneProbe
+from sklearn_memgen.training import Ticket
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
@@ -25,6 +26,7 @@ __all__ = [
     "NoisyFineTuneProbe",
     "PopulationSearchCV",
     "SourceNet",
+    "Ticket",
     "WideDeepClassifier",
     "WideDeepRegressor",
     "__version__",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +12,15 @@ from torch import Tensor
 
 from sklearn_memgen._course import CURVES, Course
 from sklearn_memgen._label_noise import LabelNoise, draw_folds, draw_other_classes
-from sklearn_memgen._labels import LabeledExamples
 from sklearn_memgen._net_estimator import Encoded
+from sklearn_memgen._table_nets import net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.training import (
     Member,
-    Population,
     ResidentDataset,
     ResidentNet,
     Trace,
     TrainedMember,
-    auto_batch_size,
     resolve_device,
     seeded,
 )
@@ -34,11 +29,7 @@ __all__ = [
     "ProbeNet",
     "ProbePlan",
     "as_curves",
-    "encode_all",
     "mean_weights",
-    "net_maker",
-    "own_callbacks",
-    "train_all",
 ]
 
 
@@ -212,67 +203,6 @@ class ProbePlan:
                 return False
 
 
-def own_callbacks(estimator: NetClassifier) -> list[Any]:
-    """Return copies of an estimator's own callbacks, but for traces."""
-    copies = deepcopy(list(estimator.callbacks or ()))
-    return [c for c in copies if not isinstance(_bare(c), Trace)]
-
-
-def _bare(callback: Any) -> Any:
-    """Return a callback without its name."""
-    return callback[1] if isinstance(callback, tuple) else callback
-
-
-def net_maker(
-    estimator: NetClassifier,
-    encoder: Any,
-    training: ResidentDataset,
-    n_outputs: int,
-    max_epochs: int,
-) -> Callable[[], ResidentNet]:
-    """Return what makes a net of a probe; it may be sent away, and has no data."""
-    return partial(
-        _make_net,
-        estimator,
-        encoder,
-        training.take(slice(0, 1)),
-        n_outputs,
-        auto_batch_size(estimator.batch_size, len(training)),
-        max_epochs,
-    )
-
-
-def _make_net(
-    estimator: NetClassifier,
-    encoder: Any,
-    sample: ResidentDataset,
-    n_outputs: int,
-    batch_size: int,
-    max_epochs: int,
-) -> ResidentNet:
-    """Make a net that is to be trained to the end, without what blurs its course."""
-    net = estimator._make_net(encoder, sample, n_outputs, batch_size)
-    net.batch_size, net.max_epochs = batch_size, max_epochs
-    net.schedule, net.ema_decay = "constant", None
-    return net
-
-
-def train_all(
-    members: Sequence[Member], strategy: str, n_jobs: int | None, device: torch.device
-) -> list[TrainedMember]:
-    """Train all nets, or raise KeyboardInterrupt or the error of the first that failed.
-
-    See `Population` for the parameters.
-    """
-    population = Population(members, strategy=strategy, n_jobs=n_jobs, device=device)
-    population.train(warn=False)
-    if population.interrupted_:
-        raise KeyboardInterrupt
-    for error in population.errors_.values():
-        raise error
-    return list(population)
-
-
 def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
     """Return the curves of some nets, with the numbers of rows that `_phases` needs."""
     frames = []
@@ -286,16 +216,6 @@ def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
         frame["n_validation"] = len(course.held_out)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
-
-
-def encode_all(estimator: NetClassifier, examples: LabeledExamples) -> Encoded:
-    """Encode all rows; with none held out no nets are asked how."""
-    encoding = estimator._encode(examples, None)
-    try:
-        next(encoding)
-    except StopIteration as done:
-        return done.value.with_even_weights()
-    raise RuntimeError("an encoding without held-out rows asked for a net")
 
 
 def mean_weights(epochs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

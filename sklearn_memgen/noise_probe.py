@@ -24,7 +24,6 @@ from sklearn_memgen._probe_nets import (
     ProbeNet,
     ProbePlan,
     as_curves,
-    encode_all,
     mean_weights,
 )
 from sklearn_memgen._sklearn import (
@@ -34,6 +33,7 @@ from sklearn_memgen._sklearn import (
     _safe_indexing,
 )
 from sklearn_memgen._suspects import SuspectsMixin
+from sklearn_memgen._table_nets import encode_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.wide_deep import WideDeepClassifier
 
