@@ -9,6 +9,7 @@ from sklearn_memgen._noise_displays import (
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.guided_transfer import SourceNet
+from sklearn_memgen.lottery import LotteryPrunedNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
 from sklearn_memgen.noise_probe import NoisyFineTuneProbe
@@ -21,6 +22,7 @@ __all__ = [
     "DataMapDisplay",
     "ExplanationDisplay",
     "ForgettingDisplay",
+    "LotteryPrunedNet",
     "NetClassifier",
     "NoiseCurvesDisplay",
     "NoisyFineTuneProbe",
