@@ -112,6 +112,7 @@ class LotteryCourse(Callback):
         self._rows = self.validation.to(net.device)
         self._n_steps = self.n_epochs_ = self._n_seen = self._n_settled = 0
         self._n_right = torch.zeros((), device=net.device, dtype=torch.int64)
+        self.best_weights_: dict[str, Tensor] = {}
         self._drawn: dict[str, Tensor] | None = None
         self.best_loss_ = np.inf
         self.kept_weights_: dict[int, dict[str, Tensor]] = {}

@@ -56,6 +56,8 @@ class LotteryNet:
         Epochs it was to be trained for.
     is_full : bool, default=True
         Whether these were all there are, and none was saved.
+    start : mapping of str to Tensor or None, default=None
+        The weights that it goes on from; by default those of the ticket.
     course : LotteryCourse or None, default=None
         How it learned, once it is trained.
     history : DataFrame or None, default=None
@@ -70,6 +72,7 @@ class LotteryNet:
     is_final: bool = False
     max_epochs: int = 0
     is_full: bool = True
+    start: Mapping[str, Tensor] | None = None
     course: LotteryCourse | None = None
     history: pd.DataFrame | None = None
 
@@ -214,7 +217,7 @@ class LotteryNets:
     def _member(
         self, net: LotteryNet, keep_epochs: Sequence[int], stop: MaskDraw | None
     ) -> Member:
-        initial = dict(net.ticket.initial)
+        initial = dict(net.ticket.initial if net.start is None else net.start)
         for name, mask in net.ticket.masks.items():
             initial[name] = initial[name].masked_fill(~mask, 0)
         course = LotteryCourse(

@@ -33,6 +33,9 @@ class SearchPlan:
         Share of all epochs that a round is trained for.
     dense_stops, stops : bool, default=False
         Whether the dense net, and the rounds, are stopped when the mask has settled.
+    goes_on : bool, default=False
+        Whether a round goes on from the weights of the round before, and only a final
+        training begins where the ticket does.
     n_finals : int, default=0
         Most tickets that are trained in full in the end.
     """
@@ -42,6 +45,7 @@ class SearchPlan:
     share: float = 1.0
     dense_stops: bool = False
     stops: bool = False
+    goes_on: bool = False
     n_finals: int = 0
 
     @classmethod
@@ -57,7 +61,7 @@ class SearchPlan:
         if search == "cheap":
             n_steps = min(_CHEAP_ROUNDS, len(ones))
             steps = (n_rounds / max(n_steps, 1),) * n_steps
-            return cls(steps, share=_CHEAP_SHARE, stops=True, n_finals=2)
+            return cls(steps, share=_CHEAP_SHARE, stops=True, goes_on=True, n_finals=2)
         return cls(ones)
 
     def check_counts(self, rule: PruningRule, sizes: dict[str, int]) -> None:
@@ -225,6 +229,7 @@ class LotterySearch:
                     net,
                     is_full=True,
                     is_final=True,
+                    start=None,
                     max_epochs=self._epochs_after(net.round),
                 )
                 for net in short
@@ -293,6 +298,7 @@ class LotterySearch:
             Ticket(masks, initial, net.ticket.encoder),
             max_epochs=full if is_full else max(round(self.plan.share * full), 1),
             is_full=is_full,
+            start=net.trained.final_weights_ if self.plan.goes_on else None,
         )
 
     def _epochs_after(self, round_: int) -> int:
