@@ -1,6 +1,7 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
 from sklearn_memgen._class_display import ClassCurveDisplay, rows_needed
+from sklearn_memgen._lottery_displays import LotteryDisplay, TicketInputsDisplay
 from sklearn_memgen._noise_displays import (
     DataMapDisplay,
     ForgettingDisplay,
@@ -22,6 +23,7 @@ __all__ = [
     "DataMapDisplay",
     "ExplanationDisplay",
     "ForgettingDisplay",
+    "LotteryDisplay",
     "LotteryPrunedNet",
     "NetClassifier",
     "NoiseCurvesDisplay",
@@ -29,6 +31,7 @@ __all__ = [
     "PopulationSearchCV",
     "SourceNet",
     "Ticket",
+    "TicketInputsDisplay",
     "WideDeepClassifier",
     "WideDeepRegressor",
     "__version__",
