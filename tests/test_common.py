@@ -65,7 +65,7 @@ def expected_failed_checks(estimator):
         WideDeepRegressor(**SMALL),
         NetClassifier(MLP),
         NoisyFineTuneProbe(noise_levels=(0.0, 0.3), max_epochs=8),
-        LotteryPrunedNet(remaining=0.5),
+        LotteryPrunedNet(remaining=0.5, max_epochs=8),
         SourceNet(hidden_layer_sizes=(32,)),
     ],
     expected_failed_checks=expected_failed_checks,
