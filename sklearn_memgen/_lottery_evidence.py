@@ -73,7 +73,7 @@ class EvidenceMixin:
         -------
         scores : DataFrame
             `rounds_` with the columns `accuracy` and `loss`, the log-loss in nats, of
-            each net at its step of the lowest validation loss.
+            each net at its step of the lowest validation loss, not calibrated.
 
         Raises
         ------
@@ -85,19 +85,21 @@ class EvidenceMixin:
             raise ValueError(
                 "score_rounds needs the weights of all nets: fit with keep_weights=True"
             )
-        model = copy.copy(self.estimator_)
-        model.net_ = copy.deepcopy(model.net_)
+        module = self.estimator_.net_.module_
+        own = {name: value.clone() for name, value in module.state_dict().items()}
         rows = []
-        for weights in self._weights:
-            model.net_.module_.load_state_dict(weights)
-            predicted = model.predict_proba(X)
-            labels = self.classes_[predicted.argmax(axis=1)]
-            rows.append(
-                {
+        try:
+            for weights in self._weights:
+                module.load_state_dict(weights)
+                predicted = self.estimator_.predict_proba(X)
+                labels = self.classes_[predicted.argmax(axis=1)]
+                row = {
                     "accuracy": accuracy_score(y, labels),
                     "loss": log_loss(y, predicted, labels=self.classes_),
                 }
-            )
+                rows.append(row)
+        finally:
+            module.load_state_dict(own)
         return self.rounds_.join(pd.DataFrame(rows, index=self.rounds_.index))
 
     def instability(
