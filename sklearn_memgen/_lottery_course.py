@@ -147,6 +147,12 @@ class LotteryCourse(Callback):
         self.validation = None
         del self._net, self._rows, self._n_right, self._drawn
 
+    def forget(self, *, best: bool) -> None:
+        """Let go of the weights of the end, and, with `best`, of the best ones."""
+        self.final_weights_ = {}
+        if best:
+            self.best_weights_ = {}
+
     def _stop_if_settled(self, stop: MaskDraw, weights: Mapping[str, Tensor]) -> None:
         drawn, before = stop(weights), self._drawn
         self._drawn = drawn

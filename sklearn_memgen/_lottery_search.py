@@ -102,8 +102,10 @@ class LotterySearch:
         Whether weights are reset at all.
     select, tolerance
         See `choose_round`.
+    keep_weights : bool
+        Whether to keep the best weights of controls, too.
     verbose : bool
-        Whether to print a line a round.
+        Whether to print a line for each ticket.
 
     Attributes
     ----------
@@ -123,6 +125,7 @@ class LotterySearch:
         reset: bool,
         select: str | float,
         tolerance: str | float,
+        keep_weights: bool,
         verbose: bool,
     ) -> None:
         self.nets = nets
@@ -134,6 +137,7 @@ class LotterySearch:
         self.reset = reset
         self.select = select
         self.tolerance = tolerance
+        self.keep_weights = keep_weights
         self.verbose = verbose
         self.trained: list[LotteryNet] = []
 
@@ -249,15 +253,16 @@ class LotterySearch:
     ) -> list[LotteryNet]:
         trained = self.nets.train(nets, keep_epochs=keep_epochs, stops=stops)
         self.trained += trained
-        if self.verbose:
-            for net in trained:
-                if net.kind == "ticket":
-                    print(
-                        f"Round {net.round}, trial {net.trial}: "
-                        f"{net.ticket.remaining:.1%} of the weights, validation loss "
-                        f"{net.trained.best_loss_:.4f}, accuracy "
-                        f"{net.trained.best_accuracy_:.4f}"
-                    )
+        for net in trained:
+            if net.kind != "ticket":  # nothing is drawn from controls
+                net.trained.forget(best=not self.keep_weights)
+            elif self.verbose:
+                print(
+                    f"Round {net.round}, trial {net.trial}: "
+                    f"{net.ticket.remaining:.1%} of the weights, validation loss "
+                    f"{net.trained.best_loss_:.4f}, accuracy "
+                    f"{net.trained.best_accuracy_:.4f}"
+                )
         return trained
 
     # Masks
@@ -296,10 +301,14 @@ class LotterySearch:
             round_,
             net.trial,
             Ticket(masks, initial, net.ticket.encoder),
-            max_epochs=full if is_full else max(round(self.plan.share * full), 1),
+            max_epochs=full if is_full else self._shortened(full),
             is_full=is_full,
             start=net.trained.final_weights_ if self.plan.goes_on else None,
         )
+
+    def _shortened(self, n_epochs: int) -> int:
+        """Return the share of the epochs that a round takes, rounded down."""
+        return max(int(self.plan.share * n_epochs + 1e-9), 1)
 
     def _epochs_after(self, round_: int) -> int:
         """Return the epochs of a full training of a round."""

@@ -68,8 +68,9 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
         layer.
     rewind : "init" or int, default="init"
         Where weights go back to: before training, or to the end of this epoch of the
-        dense net; rounds then train for so many epochs less. Larger nets need a few
-        epochs [2]_; `instability` tells.
+        dense net; rounds then train for so many epochs less, controls included. Larger
+        nets need a few epochs [2]_; `instability` tells. Without `reset` it counts for
+        nothing.
     reset : bool, default=True
         Whether weights go back at all. If not, a round goes on from the weights of the
         round before.
@@ -95,7 +96,8 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
     n_controls : int, default=1
         Controls of each kind for each ticket.
     ticket : Ticket, default=None
-        A ticket to train, without a search. If it brings an encoder, that encodes `X`.
+        A ticket to train, without a search, once a trial; there are controls as in a
+        search. If it brings an encoder, that encodes `X`.
     max_epochs : int or "auto", default="auto"
         Passes over the rows of a full training, all of which are made. "auto" takes
         what the estimator says.
@@ -168,13 +170,15 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
       mask that it would draw has stopped changing [3]_: when less than a tenth of
       what it prunes is new, three epochs in a row. The ticket that is selected is
       trained in full.
-    - "cheap" trains the dense net in full, prunes in at most four rounds of a
-      fifth of the epochs, stopped like those of "early_bird", and trains the selected
-      ticket in full; if it is worse than the dense net by more than `tolerance`, the
-      next larger one, too. That is less than 4 dense trainings for any size. It gives
-      up: small steps, so there are four sizes to select from; rankings of fully trained
-      nets; and a fair comparison of all sizes, since sizes are selected by short
-      trainings.
+    - "cheap" trains the dense net in full, prunes in at most four rounds of a fifth of
+      the epochs, which go on from the weights of the round before and stop like those
+      of "early_bird", and trains the selected ticket in full from where it begins; if
+      that is worse than the dense net by more than `tolerance`, the next larger one,
+      too. It takes less than 4 dense trainings of five epochs or more, for any size. It
+      gives up: small steps, so that there are four sizes to select from; going back
+      between rounds, so that at small sizes, and where a training has few steps, the
+      masks of "iterative" are better; and a fair comparison of sizes, which are
+      selected by what is left of one training.
 
     *Validation rows* choose the best step of each net and the ticket, so that
     `valid_accuracy` is a little optimistic. Score on other rows.
@@ -433,6 +437,7 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
             reset=self.reset,
             select=self.select,
             tolerance=self.tolerance,
+            keep_weights=self.keep_weights,
             verbose=bool(self.verbose),
         )
         if self.ticket is not None:
