@@ -1,6 +1,7 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
 from sklearn_memgen._class_display import ClassCurveDisplay, rows_needed
+from sklearn_memgen._lottery_displays import LotteryDisplay, TicketInputsDisplay
 from sklearn_memgen._noise_displays import (
     DataMapDisplay,
     ForgettingDisplay,
@@ -11,9 +12,11 @@ from sklearn_memgen.compaction import compact
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.exporting import export_onnx
 from sklearn_memgen.guided_transfer import SourceNet
+from sklearn_memgen.lottery import LotteryPrunedNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
 from sklearn_memgen.noise_probe import NoisyFineTuneProbe
+from sklearn_memgen.training import Ticket
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
 
@@ -22,11 +25,15 @@ __all__ = [
     "DataMapDisplay",
     "ExplanationDisplay",
     "ForgettingDisplay",
+    "LotteryDisplay",
+    "LotteryPrunedNet",
     "NetClassifier",
     "NoiseCurvesDisplay",
     "NoisyFineTuneProbe",
     "PopulationSearchCV",
     "SourceNet",
+    "Ticket",
+    "TicketInputsDisplay",
     "WideDeepClassifier",
     "WideDeepRegressor",
     "__version__",

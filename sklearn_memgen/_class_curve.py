@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 
 from sklearn_memgen._label_noise import draw_folds
 from sklearn_memgen._net_estimator import Encoded
-from sklearn_memgen._probe_nets import net_maker, own_callbacks, train_all
+from sklearn_memgen._table_nets import net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.nets import PrototypeNet
 from sklearn_memgen.training import (

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +13,15 @@ from torch import Tensor
 
 from sklearn_memgen._course import CURVES, TINY, Course
 from sklearn_memgen._label_noise import LabelNoise, draw_folds, draw_other_classes
-from sklearn_memgen._labels import LabeledExamples
 from sklearn_memgen._net_estimator import Encoded
+from sklearn_memgen._table_nets import net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.training import (
     Member,
-    Population,
     ResidentDataset,
     ResidentNet,
     Trace,
     TrainedMember,
-    auto_batch_size,
-    auto_max_epochs,
     pool_logits,
     resolve_device,
     seeded,
@@ -37,11 +32,7 @@ __all__ = [
     "ProbeNet",
     "ProbePlan",
     "as_curves",
-    "encode_all",
-    "net_maker",
-    "own_callbacks",
     "settled",
-    "train_all",
 ]
 
 #: Epochs up to the end of settling whose weights are averaged to predict. At a constant
@@ -255,75 +246,6 @@ class ProbePlan:
                 return False
 
 
-def own_callbacks(estimator: NetClassifier) -> list[Any]:
-    """Return copies of an estimator's own callbacks, but for traces."""
-    copies = deepcopy(list(estimator.callbacks or ()))
-    return [c for c in copies if not isinstance(_bare(c), Trace)]
-
-
-def _bare(callback: Any) -> Any:
-    """Return a callback without its name."""
-    return callback[1] if isinstance(callback, tuple) else callback
-
-
-def net_maker(
-    estimator: NetClassifier,
-    encoder: Any,
-    training: ResidentDataset,
-    n_outputs: int,
-    max_epochs: int | None = None,
-) -> Callable[[], ResidentNet]:
-    """Return what makes a net of a probe; it may be sent away, and has no data.
-
-    With `max_epochs` it is to be trained to the end, without what blurs its course;
-    else as the estimator says.
-    """
-    return partial(
-        _make_net,
-        estimator,
-        encoder,
-        training.take(slice(0, 1)),
-        len(training),
-        n_outputs,
-        max_epochs,
-    )
-
-
-def _make_net(
-    estimator: NetClassifier,
-    encoder: Any,
-    sample: ResidentDataset,
-    n_rows: int,
-    n_outputs: int,
-    max_epochs: int | None,
-) -> ResidentNet:
-    batch_size = auto_batch_size(estimator.batch_size, n_rows)
-    net = estimator._make_net(encoder, sample, n_outputs, batch_size)
-    net.batch_size = batch_size
-    if max_epochs is not None:
-        net.max_epochs, net.schedule, net.ema_decay = max_epochs, "constant", None
-    else:
-        net.max_epochs = auto_max_epochs(estimator.max_epochs, n_rows, batch_size)
-        net.schedule, net.ema_decay = estimator.schedule, estimator.ema_decay
-    return net
-
-
-def train_all(
-    members: Sequence[Member], strategy: str, n_jobs: int | None, device: torch.device
-) -> list[TrainedMember]:
-    """Train all nets, or raise KeyboardInterrupt or the error of the first that failed.
-
-    See `Population` for the parameters.
-    """
-    population = Population(members, strategy=strategy, n_jobs=n_jobs, device=device)
-    population.train(warn=False)
-    if population.interrupted_:
-        raise KeyboardInterrupt
-    for error in population.errors_.values():
-        raise error
-    return list(population)
-
-
 def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
     """Return the curves of some nets, with the numbers of rows that `_phases` needs."""
     frames = []
@@ -337,16 +259,6 @@ def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
         frame["n_validation"] = len(course.held_out)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
-
-
-def encode_all(estimator: NetClassifier, examples: LabeledExamples) -> Encoded:
-    """Encode all rows; with none held out no nets are asked how."""
-    encoding = estimator._encode(examples, None)
-    try:
-        next(encoding)
-    except StopIteration as done:
-        return done.value.with_even_weights()
-    raise RuntimeError("an encoding without held-out rows asked for a net")
 
 
 def settled(

@@ -23,7 +23,6 @@ from sklearn_memgen._probe_nets import (
     ProbeNet,
     ProbePlan,
     as_curves,
-    encode_all,
     settled,
 )
 from sklearn_memgen._sklearn import (
@@ -32,6 +31,7 @@ from sklearn_memgen._sklearn import (
     _fit_context,
 )
 from sklearn_memgen._suspects import SuspectsMixin
+from sklearn_memgen._table_nets import encode_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.wide_deep import WideDeepClassifier
 

@@ -4,6 +4,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from sklearn_memgen import (
+    LotteryPrunedNet,
     NetClassifier,
     NoisyFineTuneProbe,
     SourceNet,
@@ -49,6 +50,7 @@ def expected_failed_checks(estimator):
         WideDeepRegressor: ("sparse",),
         NetClassifier: ("dense",),
         NoisyFineTuneProbe: ("dense", "sparse"),
+        LotteryPrunedNet: ("dense", "sparse"),
         SourceNet: ("dense",),
     }[type(estimator)]
     is_source = isinstance(estimator, SourceNet)
@@ -63,6 +65,7 @@ def expected_failed_checks(estimator):
         WideDeepRegressor(**SMALL),
         NetClassifier(MLP),
         NoisyFineTuneProbe(noise_levels=(0.0, 0.3), max_epochs=8),
+        LotteryPrunedNet(remaining=0.5, max_epochs=8),
         SourceNet(hidden_layer_sizes=(32,)),
     ],
     expected_failed_checks=expected_failed_checks,

@@ -40,6 +40,9 @@ class MemberLinear(nn.Module):
         Width of each member's layer.
     """
 
+    #: A layer whose weight can be pruned; see `training.prunable_weights`.
+    is_linear = True
+
     def __init__(self, n_members: int, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
         bound = 1 / math.sqrt(n_inputs)

@@ -32,8 +32,16 @@ from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import Observer
 from sklearn_memgen.training.population import Population
 from sklearn_memgen.training.progress import ProgressBar
+from sklearn_memgen.training.pruning import (
+    PruningRule,
+    full_masks,
+    mask_distance,
+    prunable_weights,
+    random_masks,
+)
 from sklearn_memgen.training.regression import ResidentRegressionNet
 from sklearn_memgen.training.threads import worthwhile_threads
+from sklearn_memgen.training.ticket import Ticket
 from sklearn_memgen.training.trace import Trace
 
 __all__ = [
@@ -54,6 +62,7 @@ __all__ = [
     "OwnLosses",
     "Population",
     "ProgressBar",
+    "PruningRule",
     "RegressionLoss",
     "ResidentBatches",
     "ResidentDataset",
@@ -61,16 +70,21 @@ __all__ = [
     "ResidentRegressionNet",
     "Rows",
     "SelectedRows",
+    "Ticket",
     "Trace",
     "TrainedMember",
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",
     "calibrate",
+    "full_masks",
     "inherit_training",
+    "mask_distance",
     "pool_logits",
     "pool_outputs",
     "probabilities",
+    "prunable_weights",
+    "random_masks",
     "resolve_device",
     "seeded",
     "train",

@@ -1,0 +1,116 @@
+"""Nets of one table, as an estimator makes them, to be trained as a Population."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import torch
+
+from sklearn_memgen._labels import LabeledExamples
+from sklearn_memgen._net_estimator import Encoded
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.training import (
+    Member,
+    Population,
+    ResidentDataset,
+    ResidentNet,
+    Trace,
+    TrainedMember,
+    auto_batch_size,
+    auto_max_epochs,
+    resolve_device,
+    train_alone,
+)
+
+__all__ = ["encode_all", "net_maker", "own_callbacks", "train_all"]
+
+
+def own_callbacks(estimator: NetClassifier) -> list[Any]:
+    """Return copies of an estimator's own callbacks, but for traces."""
+    copies = deepcopy(list(estimator.callbacks or ()))
+    return [c for c in copies if not isinstance(_bare(c), Trace)]
+
+
+def _bare(callback: Any) -> Any:
+    """Return a callback without its name."""
+    return callback[1] if isinstance(callback, tuple) else callback
+
+
+def net_maker(
+    estimator: NetClassifier,
+    encoder: Any,
+    training: ResidentDataset,
+    n_outputs: int,
+    max_epochs: int | None = None,
+    schedule: str = "constant",
+) -> Callable[[], ResidentNet]:
+    """Return what makes a net; it may be sent away, and has no data.
+
+    With `max_epochs` it has that schedule and no running average of its weights, which
+    would blur its course; else both are as the estimator says.
+    """
+    return partial(
+        _make_net,
+        estimator,
+        encoder,
+        training.take(slice(0, 1)),
+        len(training),
+        n_outputs,
+        max_epochs,
+        schedule,
+    )
+
+
+def _make_net(
+    estimator: NetClassifier,
+    encoder: Any,
+    sample: ResidentDataset,
+    n_rows: int,
+    n_outputs: int,
+    max_epochs: int | None,
+    schedule: str,
+) -> ResidentNet:
+    batch_size = auto_batch_size(estimator.batch_size, n_rows)
+    net = estimator._make_net(encoder, sample, n_outputs, batch_size)
+    net.batch_size = batch_size
+    if max_epochs is not None:
+        net.max_epochs, net.schedule, net.ema_decay = max_epochs, schedule, None
+    else:
+        net.max_epochs = auto_max_epochs(estimator.max_epochs, n_rows, batch_size)
+        net.schedule, net.ema_decay = estimator.schedule, estimator.ema_decay
+    return net
+
+
+def train_all(
+    members: Sequence[Member], strategy: str, n_jobs: int | None, device: torch.device
+) -> list[TrainedMember]:
+    """Train all nets, or raise KeyboardInterrupt or the error of the first that failed.
+
+    See `Population` for the parameters.
+    """
+    population = Population(members, strategy=strategy, n_jobs=n_jobs, device=device)
+    population.train(warn=False)
+    if population.interrupted_:
+        raise KeyboardInterrupt
+    for error in population.errors_.values():
+        raise error
+    return list(population)
+
+
+def encode_all(
+    estimator: NetClassifier,
+    examples: LabeledExamples,
+    held_out: LabeledExamples | None = None,
+) -> Encoded:
+    """Encode all rows; nets that are asked how, of rows held out, are trained alone."""
+    encoding = estimator._encode(examples, held_out)
+    try:
+        member = next(encoding)
+        while True:
+            trained = train_alone(member, resolve_device(estimator.device))
+            member = encoding.send(trained)
+    except StopIteration as done:
+        return done.value.with_even_weights()
