@@ -1,4 +1,4 @@
-"""What a lottery shows on request: scores of all rounds, and instability."""
+"""What a lottery gives on request: a small net, scores of all rounds, instability."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sklearn_memgen._lottery_nets import LotteryNet, LotteryNets
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.compaction import compact
 from sklearn_memgen.training import Ticket
 
 __all__ = ["EvidenceMixin", "SearchedTable"]
@@ -58,6 +59,31 @@ class EvidenceMixin:
         """Leave the training data out."""
         state: Any = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_table"}
+
+    def compact(self, X: Any = None) -> NetClassifier:
+        """Return the ticket as an ordinary classifier that holds only what is left.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like, sparse matrix, or dict of arrays, default=None
+            Two rows or more; see `compact`.
+
+        Returns
+        -------
+        classifier : NetClassifier
+            Fitted, with the predictions of this one, but for rounding.
+
+        Raises
+        ------
+        CannotCompactError
+            If the net cannot be traced, or `X` is needed.
+
+        See Also
+        --------
+        sklearn_memgen.compact : What is taken out.
+        """
+        check_is_fitted(self)
+        return compact(self.estimator_, X)
 
     def score_rounds(self, X: Any, y: ArrayLike) -> pd.DataFrame:
         """Score all nets of the search on rows of their own.

@@ -482,6 +482,17 @@ def test_weights_that_were_not_kept(blobs):
         model.score_rounds(*blobs)
 
 
+def test_compact_ticket_predicts_the_same_and_is_small(blobs):
+    X, y = blobs
+    model = small_lottery(n_rounds=None, remaining=0.1).fit(X, y)
+    small = model.compact()
+    np.testing.assert_allclose(
+        small.predict_proba(X), model.predict_proba(X), atol=1e-5
+    )
+    dense = NetClassifier(MLP, max_epochs=4, random_state=0).fit(X, y)
+    assert len(pickle.dumps(small)) < len(pickle.dumps(dense))
+
+
 def test_verbose_prints_a_line_a_ticket(blobs, capsys):
     small_lottery(verbose=1, search="iterative").fit(*blobs)
     lines = capsys.readouterr().out.splitlines()
