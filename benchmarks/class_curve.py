@@ -24,7 +24,7 @@ from sklearn_memgen import NoisyFineTuneProbe, rows_needed
 CLASSES = {
     "pendigits": "9",
     "nursery": "very_recom",
-    "connect_4": "draw",
+    "connect_4": "0",
     "adult": ">50K",
 }
 

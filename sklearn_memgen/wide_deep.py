@@ -186,9 +186,9 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     --------
     >>> from sklearn_memgen import WideDeepClassifier
     >>> from sklearn_memgen.datasets import make_memgen_classification
-    >>> X, y = make_memgen_classification(n_samples=2000, random_state=0)
+    >>> X, y = make_memgen_classification(n_samples=3000, random_state=0)
     >>> model = WideDeepClassifier(crosses=[("cat_0", "cat_1")], random_state=0)
-    >>> model.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.7
+    >>> model.fit(X[:2000], y[:2000]).score(X[2000:], y[2000:]) > 0.7
     True
     """
 
