@@ -39,7 +39,7 @@ _REMAINING = 0.05
 
 
 class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
-    r"""A net pruned to a winning ticket: a part that learns as well as the whole.
+    """A net pruned to a winning ticket: a part that learns as well as the whole.
 
     A dense net is trained and the smallest weights are pruned; those that are left
     go back to where they began and are trained again, round by round. Among the nets of

@@ -37,8 +37,7 @@ class PrototypeNet(nn.Module):
 
     Attributes
     ----------
-    prototypes : Tensor of shape (n_classes, n_features) or \
-            (n_classes, n_members, n_features)
+    prototypes : Tensor of shape (n_classes, [n_members,] n_features)
         The mean features of each class.
     has_prototype : Tensor of shape (n_classes,), bool
         Which classes have one.
