@@ -95,8 +95,9 @@ class PruningRule:
         Whether each layer loses its share, or all layers together, but for the output
         layer if it has a rate of its own.
     criterion : str, default="magnitude"
-        Or "magnitude_increase", "movement" or "random". What is kept: with the weight :math:`\theta` after training and
-        :math:`\theta_0` before it, the largest :math:`|\theta|`,
+        Or "magnitude_increase", "movement" or "random". What is kept: with the weight
+        :math:`\theta` after training and :math:`\theta_0` before it, the largest
+        :math:`|\theta|`,
         :math:`|\theta| - |\theta_0|` or :math:`|\theta - \theta_0|`, or any.
 
     Notes
