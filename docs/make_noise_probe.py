@@ -28,14 +28,15 @@ def main() -> None:
     X, y = make_memgen_classification(
         n_samples=4000, exception_fraction=0, noise=0.1, random_state=0
     )
-    probe = NoisyFineTuneProbe(
-        noise_levels=(0.0, 0.1, 0.3), n_repeats=3, random_state=0
-    ).fit(X, y)
+    probe = NoisyFineTuneProbe(noise_levels=(0.0, 0.1, 0.3), random_state=0).fit(X, y)
+    repeated = NoisyFineTuneProbe(noise_levels=(0.0,), n_repeats=3, random_state=0).fit(
+        X, y
+    )
     fig, axes = plt.subplots(2, 2, figsize=(11, 8.2), layout="constrained")
-    NoiseCurvesDisplay.from_estimator(probe, level=0.1).plot(axes[0, 0])
+    NoiseCurvesDisplay.from_estimator(probe, level=0.3).plot(axes[0, 0])
     DataMapDisplay.from_estimator(probe).plot(axes[0, 1])
     ForgettingDisplay.from_estimator(probe).plot(axes[1, 0])
-    ClassCurveDisplay.from_estimator(probe, 1).plot(axes[1, 1])
+    ClassCurveDisplay.from_estimator(repeated, 1).plot(axes[1, 1])
     fig.savefig(PICTURE, dpi=110)
 
 
