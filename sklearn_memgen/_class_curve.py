@@ -72,11 +72,6 @@ class ClassCurveMixin:
 
     _table: FittedTable
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the training data out."""
-        state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_table"}
-
     def class_learning_curve(
         self,
         class_: Any,

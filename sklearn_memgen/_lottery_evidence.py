@@ -55,11 +55,6 @@ class EvidenceMixin:
     _table: SearchedTable
     _weights: list[dict[str, Tensor]] | None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the training data out."""
-        state: Any = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_table"}
-
     def compact(self, X: Any = None) -> NetClassifier:
         """Return the ticket as an ordinary classifier that holds only what is left.
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, get_tags
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._inputs import hold_out
@@ -18,6 +18,7 @@ from sklearn_memgen._labels import LabeledExamples, read_labeled
 from sklearn_memgen._lottery_evidence import EvidenceMixin, SearchedTable
 from sklearn_memgen._lottery_nets import CONTROLS, LotteryNets, as_rounds
 from sklearn_memgen._lottery_search import SEARCHES, LotterySearch, SearchPlan
+from sklearn_memgen._many_nets import ManyNetsMixin
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
 from sklearn_memgen._table_nets import encode_all
@@ -38,7 +39,7 @@ __all__ = ["LotteryPrunedNet"]
 _REMAINING = 0.05
 
 
-class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
+class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
     """A net pruned to a winning ticket: a part that learns as well as the whole.
 
     A dense net is trained and the smallest weights are pruned; those that are left
@@ -295,8 +296,12 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
 
     def _make_estimator(self) -> NetClassifier:
         if self.estimator is not None:
-            return clone(self.estimator)
-        return WideDeepClassifier(wide=False, n_members=1, n_bins=32, caution=False)
+            base = clone(self.estimator)
+        else:
+            base = WideDeepClassifier(wide=False, n_members=1, n_bins=32, caution=False)
+        if not isinstance(self.max_epochs, str):
+            base.set_params(max_epochs=self.max_epochs)
+        return base
 
     # Fitting
 
@@ -332,13 +337,7 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
         """
         self._check_params()
         rng = check_random_state(self.random_state)
-        base = self._make_estimator()
-        if not isinstance(self.max_epochs, str):
-            base.set_params(max_epochs=self.max_epochs)
-        base._validate_params()
-        base._check_source()
-        if base.random_state is None:
-            base.set_params(random_state=rng.randint(2**31))
+        base = self._make_checked_estimator(rng)
         encoder = base._make_encoder()
         if self.ticket is not None and self.ticket.encoder is not None:
             encoder = self.ticket.encoder
@@ -360,10 +359,7 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
         search = self._search(nets)
         # From here on nothing fails: what was fitted before is replaced as a whole.
         self.classes_ = examples.classes
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-            if hasattr(base, name):
-                setattr(self, name, getattr(base, name))
+        self._take_features(base)
         base.encoder_, base.classes_ = encoded.encoder, examples.classes
         self._keep(base, nets, search)
         self._table = SearchedTable(nets, search.max_epochs, rng.randint(2**31))
@@ -518,8 +514,3 @@ class LotteryPrunedNet(EvidenceMixin, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(X)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(self._make_estimator()).input_tags
-        return tags

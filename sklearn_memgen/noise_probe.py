@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, get_tags
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._class_curve import ClassCurveMixin, FittedTable
 from sklearn_memgen._course import CURVES
 from sklearn_memgen._label_noise import LabelNoise, check_levels
 from sklearn_memgen._labels import read_labeled
+from sklearn_memgen._many_nets import ManyNetsMixin
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._phases import find_phases
 from sklearn_memgen._probe_nets import (
@@ -38,9 +39,7 @@ from sklearn_memgen.wide_deep import WideDeepClassifier
 __all__ = ["NoisyFineTuneProbe"]
 
 
-class NoisyFineTuneProbe(
-    SuspectsMixin, ClassCurveMixin, ClassifierMixin, BaseEstimator
-):
+class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEstimator):
     """Watch nets learn labels with more and more noise, and tell what they memorized.
 
     A net first fits the pattern, then settles, and only then memorizes labels that do
@@ -296,11 +295,7 @@ class NoisyFineTuneProbe(
         """
         levels = check_levels(self.noise_levels)
         rng = check_random_state(self.random_state)
-        base = self._make_estimator()
-        base._validate_params()
-        base._check_source()
-        if base.random_state is None:
-            base.set_params(random_state=rng.randint(2**31))
+        base = self._make_checked_estimator(rng)
         examples = read_labeled(
             base,
             X,
@@ -314,12 +309,9 @@ class NoisyFineTuneProbe(
         encoded = encode_all(base, examples.counted())
         base.encoder_, base.classes_ = encoded.encoder, examples.classes
         nets, reference_losses = self._train(base, encoded, levels, noise, rng)
-        # From here on nothing fails: what was fitted before is replaced as a whole.
+        # From here on nothing fails but a refit: what was fitted before is replaced.
         self.classes_ = examples.classes
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-            if hasattr(base, name):
-                setattr(self, name, getattr(base, name))
+        self._take_features(base)
         self._read_off(nets, rng)
         self._settling_end = int(self.phases_["settling_end"].iloc[0])
         self._judge(nets, reference_losses, examples, self._settling_end, _index_of(X))
@@ -414,11 +406,6 @@ class NoisyFineTuneProbe(
         """
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(self._make_estimator()).input_tags
-        return tags
 
 
 def _index_of(X: Any) -> Any:
