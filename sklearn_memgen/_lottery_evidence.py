@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_memgen._lottery_nets import LotteryNet, LotteryNets
+from sklearn_memgen._lottery_plan import check_epochs
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.compaction import compact
 from sklearn_memgen.training import Ticket
 
-__all__ = ["EvidenceMixin", "SearchedTable"]
+__all__ = [
+    "EvidenceMixin",
+    "SearchedTable",
+    "measure_instability",
+]
 
 
 @dataclass(frozen=True)
@@ -180,41 +184,48 @@ class EvidenceMixin:
                 "instability needs the rows that the model was fitted on; they are not "
                 "pickled with it, so call fit again"
             )
-        nets, max_epochs = copy.copy(self._table.nets), self._table.max_epochs
-        for epoch in rewind:
-            if not isinstance(epoch, Integral) or not 0 <= epoch < max_epochs:
-                raise ValueError(
-                    f"rewind must hold epochs from 0 to {max_epochs - 1}; got {epoch!r}"
-                )
-        nets.rng = np.random.RandomState(self._table.seed)
-        begin = self.ticket_.initial
-        everything = {
-            name: torch.ones_like(m) for name, m in self.ticket_.masks.items()
-        }
+        return measure_instability(
+            self._table, self.ticket_, rewind, n_points=n_points, sparse=sparse
+        )
+
+
+def measure_instability(
+    table: SearchedTable,
+    ticket: Ticket,
+    rewind: Sequence[int],
+    *,
+    n_points: int = 30,
+    sparse: bool = False,
+) -> pd.DataFrame:
+    """Train pairs of nets, and look between them; see `EvidenceMixin.instability`."""
+    max_epochs = table.max_epochs
+    check_epochs("rewind", rewind, max_epochs)
+    nets = copy.copy(table.nets)
+    nets.rng = np.random.RandomState(table.seed)
+    begin = ticket.initial
+    everything = {name: torch.ones_like(m) for name, m in ticket.masks.items()}
+    weights = {0: begin}
+    if any(rewind):
         dense = LotteryNet(0, 0, Ticket(everything, begin), max_epochs=max_epochs)
-        weights = {0: begin}
-        if any(rewind):
-            (dense,) = nets.train([dense], keep_epochs=rewind)
-            weights |= dense.trained.kept_weights_
-        masks = self.ticket_.masks if sparse else everything
-        pairs = [
-            LotteryNet(
-                0, k, Ticket(masks, weights[epoch]), max_epochs=max_epochs - epoch
-            )
-            for epoch in rewind
-            for k in range(2)
+        (dense,) = nets.train([dense], keep_epochs=rewind)
+        weights |= dense.trained.kept_weights_
+    masks = ticket.masks if sparse else everything
+    pairs = [
+        LotteryNet(0, k, Ticket(masks, weights[epoch]), max_epochs=max_epochs - epoch)
+        for epoch in rewind
+        for k in range(2)
+    ]
+    trained = [net.trained.final_weights_ for net in nets.train(pairs)]
+    rows = []
+    for epoch, one, other in zip(rewind, trained[::2], trained[1::2], strict=True):
+        errors = [
+            nets.error(_between(one, other, share))
+            for share in np.linspace(0, 1, n_points)
         ]
-        trained = [net.trained.final_weights_ for net in nets.train(pairs)]
-        rows = []
-        for epoch, one, other in zip(rewind, trained[::2], trained[1::2], strict=True):
-            errors = [
-                nets.error(_between(one, other, share))
-                for share in np.linspace(0, 1, n_points)
-            ]
-            error = (errors[0] + errors[-1]) / 2
-            rows.append((epoch, error, max(errors), max(errors) - error))
-        columns = ["rewind", "error", "error_between", "instability"]
-        return pd.DataFrame(rows, columns=columns)
+        error = (errors[0] + errors[-1]) / 2
+        rows.append((epoch, error, max(errors), max(errors) - error))
+    columns = ["rewind", "error", "error_between", "instability"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _between(

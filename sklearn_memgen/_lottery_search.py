@@ -1,84 +1,28 @@
-"""How a lottery is searched: which rounds there are, and which ticket is taken."""
+"""How a lottery is searched: nets are trained, pruned, and trained again."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sklearn_memgen._lottery_course import MaskDraw
 from sklearn_memgen._lottery_nets import LotteryNet, LotteryNets
-from sklearn_memgen.training import PruningRule, Ticket
+from sklearn_memgen._lottery_plan import SearchPlan, check_epochs, choose_round
+from sklearn_memgen.training import (
+    PruningRule,
+    Ticket,
+    auto_batch_size,
+    auto_max_epochs,
+)
 
-__all__ = ["SEARCHES", "LotterySearch", "SearchPlan", "choose_round"]
+if TYPE_CHECKING:
+    from sklearn_memgen.lottery import LotteryPrunedNet
 
-SEARCHES = ("cheap", "iterative", "one_shot", "early_bird")
-#: The cheap search prunes in so many rounds, each of such a share of all epochs.
-_CHEAP_ROUNDS, _CHEAP_SHARE = 4, 0.2
+__all__ = ["LotterySearch", "search_tickets"]
 
-
-@dataclass(frozen=True)
-class SearchPlan:
-    """What a search does.
-
-    Parameters
-    ----------
-    strengths : tuple of float
-        How strong each round of pruning is; see `PruningRule`.
-    from_dense : bool, default=False
-        Whether every round prunes the dense net, rather than the round before.
-    share : float, default=1.0
-        Share of all epochs that a round is trained for.
-    dense_stops, stops : bool, default=False
-        Whether the dense net, and the rounds, are stopped when the mask has settled.
-    goes_on : bool, default=False
-        Whether a round goes on from the weights of the round before, and only a final
-        training begins where the ticket does.
-    n_finals : int, default=0
-        Most tickets that are trained in full in the end.
-    """
-
-    strengths: tuple[float, ...]
-    from_dense: bool = False
-    share: float = 1.0
-    dense_stops: bool = False
-    stops: bool = False
-    goes_on: bool = False
-    n_finals: int = 0
-
-    @classmethod
-    def make(cls, search: str, n_rounds: float) -> SearchPlan:
-        """Return the plan of a search, down to what so many rounds leave."""
-        whole = math.floor(n_rounds + 1e-9)
-        rest = n_rounds - whole
-        ones = (1.0,) * whole + ((rest,) if rest > 1e-9 else ())
-        if search == "one_shot":
-            return cls(tuple(np.cumsum(ones).tolist()), from_dense=True)
-        if search == "early_bird":
-            return cls(ones, dense_stops=True, stops=True, n_finals=1)
-        if search == "cheap":
-            n_steps = min(_CHEAP_ROUNDS, len(ones))
-            steps = (n_rounds / max(n_steps, 1),) * n_steps
-            return cls(steps, share=_CHEAP_SHARE, stops=True, goes_on=True, n_finals=2)
-        return cls(ones)
-
-    def check_counts(self, rule: PruningRule, sizes: dict[str, int]) -> None:
-        """Raise a ValueError if a layer would be pruned to nothing.
-
-        Parameters
-        ----------
-        rule : PruningRule
-            The rule.
-        sizes : dict of str to int
-            Weights of each layer.
-        """
-        remaining = dict(sizes)
-        for strength in self.strengths:
-            counts = rule.counts(sizes if self.from_dense else remaining, strength)
-            # Of layers that are ranked together it is not known beforehand.
-            remaining |= {group[0]: n for group, n in counts.items() if len(group) == 1}
+#: The share of weights down to which is searched if nothing else is said.
+_REMAINING = 0.05
 
 
 class LotterySearch:
@@ -315,58 +259,44 @@ class LotterySearch:
         return self.max_epochs - (self.rewind if round_ and self.reset else 0)
 
 
-def choose_round(
-    nets: Sequence[LotteryNet], select: str | float, tolerance: str | float
-) -> int:
-    """Return the round whose tickets are taken.
-
-    Parameters
-    ----------
-    nets : sequence of LotteryNet
-        Trained tickets, of each round as many.
-    select : {"smallest", "best", "last"} or float
-        The smallest within `tolerance` of the lowest validation loss, on average over
-        trials; that with the lowest; the last; or that whose share of remaining weights
-        is nearest.
-    tolerance : "standard_error" or float
-        By how much the loss may be higher, in nats: so much, or one standard error,
-        over trials, or, of a single one, of the difference over the validation rows.
-
-    Returns
-    -------
-    round : int
-        The round.
-    """
-    by_round: dict[int, list[LotteryNet]] = {}
-    for net in nets:
-        by_round.setdefault(net.round, []).append(net)
-    remaining = {
-        k: float(np.mean([net.ticket.remaining for net in of_round]))
-        for k, of_round in by_round.items()
-    }
-    if select == "last":
-        return max(by_round)
-    if not isinstance(select, str):
-        return min(by_round, key=lambda k: abs(remaining[k] - select))
-    losses = {
-        k: np.array([net.trained.best_loss_ for net in of_round])
-        for k, of_round in by_round.items()
-    }
-    best = min(losses, key=lambda k: losses[k].mean())
-    if select == "best":
-        return best
-    allowed = []
-    for k, loss in losses.items():
-        if not isinstance(tolerance, str):
-            error = float(tolerance)
-        elif len(loss) > 1:
-            error = float(losses[best].std(ddof=1)) / math.sqrt(len(loss))
-        else:
-            differences = (
-                by_round[k][0].trained.best_losses_
-                - by_round[best][0].trained.best_losses_
-            )
-            error = float(differences.std()) / math.sqrt(len(differences))
-        if loss.mean() <= losses[best].mean() + error:
-            allowed.append(k)
-    return min(allowed, key=lambda k: remaining[k])
+def search_tickets(model: LotteryPrunedNet, nets: LotteryNets) -> LotterySearch:
+    """Search, or train the ticket that is given, as the parameters of a model say."""
+    training, base = nets.encoded.training, nets.estimator
+    batch_size = auto_batch_size(base.batch_size, len(training))
+    max_epochs = auto_max_epochs(base.max_epochs, len(training), batch_size)
+    rewind = 0 if model.rewind == "init" else int(model.rewind)
+    if rewind >= max_epochs:
+        raise ValueError(
+            f"rewind={rewind} is beyond training: of {max_epochs} epochs one at "
+            "least must be left"
+        )
+    check_epochs("instability_epochs", model.instability_epochs, max_epochs)
+    rule = PruningRule(
+        model.prune_rate, model.output_prune_rate, model.scope, model.criterion
+    )
+    dense = [nets.initialize(model.ticket) for _ in range(model.n_trials)]
+    sizes = {name: mask.numel() for name, mask in dense[0].masks.items()}
+    n_rounds: float | None = model.n_rounds
+    if n_rounds is None:
+        remaining = _REMAINING if model.remaining is None else model.remaining
+        n_rounds = rule.strength_for(sizes, remaining)
+    plan = SearchPlan.make(model.search, n_rounds)
+    search = LotterySearch(
+        nets,
+        plan,
+        rule,
+        n_trials=model.n_trials,
+        max_epochs=max_epochs,
+        rewind=rewind,
+        reset=model.reset,
+        select=model.select,
+        tolerance=model.tolerance,
+        keep_weights=model.keep_weights,
+        verbose=bool(model.verbose),
+    )
+    if model.ticket is not None:
+        search.train_found(dense)
+    else:
+        plan.check_counts(rule, sizes)
+        search.run(dense)
+    return search

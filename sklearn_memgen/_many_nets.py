@@ -20,12 +20,30 @@ class ManyNetsMixin(ClassifierMixin):
     It keeps the encoded table, as `_table`, for what may be asked after `fit`.
     """
 
+    classes_: np.ndarray
+    predict_proba: Callable[[Any], np.ndarray]
+
     _make_estimator: Callable[[], NetClassifier]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the training data out."""
         state: Any = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_table"}
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the most probable class.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows
+            The inputs.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_rows,)
+            Labels from `classes_`.
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _make_checked_estimator(self, rng: np.random.RandomState) -> NetClassifier:
         """Return the estimator, checked as its own `fit` would, with a seed."""

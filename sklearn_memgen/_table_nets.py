@@ -7,8 +7,10 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
+from sklearn_memgen._inputs import hold_out
 from sklearn_memgen._labels import LabeledExamples
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen.base import NetClassifier
@@ -25,7 +27,7 @@ from sklearn_memgen.training import (
     train_alone,
 )
 
-__all__ = ["encode_all", "net_maker", "own_callbacks", "train_all"]
+__all__ = ["encode_all", "encode_parts", "net_maker", "own_callbacks", "train_all"]
 
 
 def own_callbacks(estimator: NetClassifier) -> list[Any]:
@@ -114,3 +116,42 @@ def encode_all(
             member = encoding.send(trained)
     except StopIteration as done:
         return done.value.with_even_weights()
+
+
+def encode_parts(
+    estimator: NetClassifier,
+    examples: LabeledExamples,
+    validation_fraction: float,
+    rng: np.random.RandomState,
+    *,
+    encoder: Any = None,
+) -> Encoded:
+    """Hold rows out, and encode both parts.
+
+    Parameters
+    ----------
+    estimator : NetClassifier
+        Says how.
+    examples : LabeledExamples
+        All rows.
+    validation_fraction : float
+        Share of them to hold out; none if there are too few.
+    rng : RandomState
+        Draws them.
+    encoder : estimator, default=None
+        A fitted one, to encode with instead.
+
+    Returns
+    -------
+    encoded : Encoded
+        Rows to learn, and rows to validate with.
+    """
+    examples = examples.counted()
+    kept, others = hold_out(examples.strata, validation_fraction, rng)
+    held_out = examples.take(others) if len(others) else None
+    examples = examples.take(kept)
+    if encoder is None:
+        return encode_all(estimator, examples, held_out)
+    validation = None if held_out is None else held_out.encode(encoder)
+    encoded = Encoded(encoder, examples.encode(encoder), validation)
+    return encoded.with_even_weights()

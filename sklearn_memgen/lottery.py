@@ -13,30 +13,24 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_memgen._inputs import hold_out
-from sklearn_memgen._labels import LabeledExamples, read_labeled
-from sklearn_memgen._lottery_evidence import EvidenceMixin, SearchedTable
-from sklearn_memgen._lottery_nets import CONTROLS, LotteryNets, as_rounds
-from sklearn_memgen._lottery_search import SEARCHES, LotterySearch, SearchPlan
-from sklearn_memgen._many_nets import ManyNetsMixin
-from sklearn_memgen._net_estimator import Encoded
-from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
-from sklearn_memgen._table_nets import encode_all
-from sklearn_memgen.base import NetClassifier
-from sklearn_memgen.training import (
-    PruningRule,
-    ResidentNet,
-    Ticket,
-    auto_batch_size,
-    auto_max_epochs,
+from sklearn_memgen._labels import read_labeled
+from sklearn_memgen._lottery_evidence import (
+    EvidenceMixin,
+    SearchedTable,
+    measure_instability,
 )
+from sklearn_memgen._lottery_nets import CONTROLS, LotteryNets, as_rounds
+from sklearn_memgen._lottery_plan import SEARCHES
+from sklearn_memgen._lottery_search import LotterySearch, search_tickets
+from sklearn_memgen._many_nets import ManyNetsMixin
+from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
+from sklearn_memgen._table_nets import encode_parts
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.training import ResidentNet, Ticket
 from sklearn_memgen.training.pruning import CRITERIA, SCOPES
 from sklearn_memgen.wide_deep import WideDeepClassifier
 
 __all__ = ["LotteryPrunedNet"]
-
-#: The share of weights down to which is searched if nothing else is said.
-_REMAINING = 0.05
 
 
 class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
@@ -70,8 +64,8 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
     rewind : "init" or int, default="init"
         Where weights go back to: before training, or to the end of this epoch of the
         dense net; rounds then train for so many epochs less, controls included. Larger
-        nets need a few epochs [2]_; `instability` tells. Without `reset` it counts for
-        nothing.
+        nets need a few epochs [2]_; `instability_epochs` tells. Without `reset` it
+        counts for nothing.
     reset : bool, default=True
         Whether weights go back at all. If not, a round goes on from the weights of the
         round before.
@@ -99,6 +93,9 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
     ticket : Ticket, default=None
         A ticket to train, without a search, once a trial; there are controls as in a
         search. If it brings an encoder, that encodes `X`.
+    instability_epochs : sequence of int, default=()
+        Epochs, such as ``(0, 1)``, at which `instability_` is measured; each takes two
+        more dense trainings. `instability` measures it later.
     max_epochs : int or "auto", default="auto"
         Passes over the rows of a full training, all of which are made. "auto" takes
         what the estimator says.
@@ -139,6 +136,9 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
         What the search of a trial took, without controls: `row_epochs`, rows times
         epochs; `dense_trainings`, the same in full trainings of the dense net; and the
         `seconds` of all nets.
+    instability_ : DataFrame or None
+        How far apart two trainings from the same weights end, for each of
+        `instability_epochs`; see `instability`. None without such epochs.
     estimator_ : NetClassifier
         The fitted classifier of the ticket.
     net_ : ResidentNet
@@ -166,20 +166,15 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
     - "iterative" [1]_ trains every round in full. It finds the smallest tickets and
       takes as many trainings as there are rounds, and one.
     - "one_shot" prunes the dense net once to the size of each round, and trains all of
-      these at once. Its tickets are worse at small sizes.
-    - "early_bird" goes through the rounds of "iterative", but stops each as soon as the
-      mask that it would draw has stopped changing [3]_: when less than a tenth of
-      what it prunes is new, three epochs in a row. The ticket that is selected is
-      trained in full.
+      these. Its tickets are worse at small sizes.
+    - "early_bird" goes through the rounds of "iterative", but stops each when the mask
+      that it would draw has settled [3]_: less than a tenth of what it prunes is new,
+      three epochs in a row. The selected ticket is trained in full.
     - "cheap" trains the dense net in full, prunes in at most four rounds of a fifth of
-      the epochs, which go on from the weights of the round before and stop like those
-      of "early_bird", and trains the selected ticket in full from where it begins; if
-      that is worse than the dense net by more than `tolerance`, the next larger one,
-      too. It takes less than 4 dense trainings of five epochs or more, for any size. It
-      gives up: small steps, so that there are four sizes to select from; going back
-      between rounds, so that at small sizes, and where a training has few steps, the
-      masks of "iterative" are better; and a fair comparison of sizes, which are
-      selected by what is left of one training.
+      the epochs, which go on from the round before, and trains the selected ticket in
+      full from where it begins; the next larger one, too, if that is worse than the
+      dense net by more than `tolerance`. It takes less than 4 dense trainings of five
+      epochs or more. What it gives up stands in the :ref:`user guide <lottery>`.
 
     *Validation rows* choose the best step of each net and the ticket, so that
     `valid_accuracy` is a little optimistic. Score on other rows.
@@ -228,6 +223,7 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
         "controls": [list, tuple],
         "n_controls": [Interval(Integral, 1, None, closed="left")],
         "ticket": [Ticket, None],
+        "instability_epochs": [list, tuple],
         "max_epochs": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -260,6 +256,7 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
         controls: Sequence[str] = (),
         n_controls: int = 1,
         ticket: Ticket | None = None,
+        instability_epochs: Sequence[int] = (),
         max_epochs: int | str = "auto",
         validate_every: int | None = None,
         validation_fraction: float = 0.1,
@@ -285,6 +282,7 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
         self.controls = controls
         self.n_controls = n_controls
         self.ticket = ticket
+        self.instability_epochs = instability_epochs
         self.max_epochs = max_epochs
         self.validate_every = validate_every
         self.validation_fraction = validation_fraction
@@ -329,22 +327,23 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
         ------
         ValueError
             If a layer would be pruned to nothing, the net has no layer to prune,
-            `rewind` is beyond training, `remaining` is never reached, both `n_rounds`
-            and `remaining` are given, there are controls of one trial, a ticket does
-            not fit the net, or data cannot be learned from.
+            `rewind` or `instability_epochs` are beyond training, `remaining` is never
+            reached, both `n_rounds` and `remaining` are given, there are controls of
+            one trial, a ticket does not fit the net, or data cannot be learned from.
         FloatingPointError
             If the loss of a net becomes infinite or NaN.
         """
         self._check_params()
         rng = check_random_state(self.random_state)
         base = self._make_checked_estimator(rng)
-        encoder = base._make_encoder()
-        if self.ticket is not None and self.ticket.encoder is not None:
-            encoder = self.ticket.encoder
+        brought = None if self.ticket is None else self.ticket.encoder
+        encoder = base._make_encoder() if brought is None else brought
         examples = read_labeled(
             base, X, y, sample_weight, encoder=encoder, classes=None, reset=True
         )
-        encoded = self._encode(base, encoder, examples, rng)
+        encoded = encode_parts(
+            base, examples, self.validation_fraction, rng, encoder=brought
+        )
         nets = LotteryNets(
             base,
             encoded,
@@ -356,13 +355,18 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
             n_jobs=self.n_jobs,
             rng=rng,
         )
-        search = self._search(nets)
+        search = search_tickets(self, nets)
+        table = SearchedTable(nets, search.max_epochs, rng.randint(2**31))
+        measured = None
+        if self.instability_epochs:
+            ticket = search.chosen().ticket
+            measured = measure_instability(table, ticket, self.instability_epochs)
         # From here on nothing fails: what was fitted before is replaced as a whole.
         self.classes_ = examples.classes
         self._take_features(base)
         base.encoder_, base.classes_ = encoded.encoder, examples.classes
         self._keep(base, nets, search)
-        self._table = SearchedTable(nets, search.max_epochs, rng.randint(2**31))
+        self._table, self.instability_ = table, measured
         return self
 
     def _check_params(self) -> None:
@@ -383,65 +387,6 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
                 "one trial does not tell chance from a difference; got "
                 f"n_trials={self.n_trials}"
             )
-
-    def _encode(
-        self,
-        base: NetClassifier,
-        encoder: Any,
-        examples: LabeledExamples,
-        rng: np.random.RandomState,
-    ) -> Encoded:
-        """Hold rows out, and encode both parts, by the rows to learn or by a ticket."""
-        examples = examples.counted()
-        kept, others = hold_out(examples.strata, self.validation_fraction, rng)
-        held_out = examples.take(others) if len(others) else None
-        examples = examples.take(kept)
-        if self.ticket is None or self.ticket.encoder is None:
-            return encode_all(base, examples, held_out)
-        validation = None if held_out is None else held_out.encode(encoder)
-        encoded = Encoded(encoder, examples.encode(encoder), validation)
-        return encoded.with_even_weights()
-
-    def _search(self, nets: LotteryNets) -> LotterySearch:
-        """Search, or train the ticket that is given."""
-        training, base = nets.encoded.training, nets.estimator
-        batch_size = auto_batch_size(base.batch_size, len(training))
-        max_epochs = auto_max_epochs(base.max_epochs, len(training), batch_size)
-        rewind = 0 if self.rewind == "init" else int(self.rewind)
-        if rewind >= max_epochs:
-            raise ValueError(
-                f"rewind={rewind} is beyond training: of {max_epochs} epochs one at "
-                "least must be left"
-            )
-        rule = PruningRule(
-            self.prune_rate, self.output_prune_rate, self.scope, self.criterion
-        )
-        dense = [nets.initialize(self.ticket) for _ in range(self.n_trials)]
-        sizes = {name: mask.numel() for name, mask in dense[0].masks.items()}
-        n_rounds: float | None = self.n_rounds
-        if n_rounds is None:
-            remaining = _REMAINING if self.remaining is None else self.remaining
-            n_rounds = rule.strength_for(sizes, remaining)
-        plan = SearchPlan.make(self.search, n_rounds)
-        search = LotterySearch(
-            nets,
-            plan,
-            rule,
-            n_trials=self.n_trials,
-            max_epochs=max_epochs,
-            rewind=rewind,
-            reset=self.reset,
-            select=self.select,
-            tolerance=self.tolerance,
-            keep_weights=self.keep_weights,
-            verbose=bool(self.verbose),
-        )
-        if self.ticket is not None:
-            search.train_found(dense)
-        else:
-            plan.check_counts(rule, sizes)
-            search.run(dense)
-        return search
 
     def _keep(
         self, base: NetClassifier, nets: LotteryNets, search: LotterySearch
@@ -498,19 +443,3 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the most probable class.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows
-            The inputs.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_rows,)
-            Labels from `classes_`.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)

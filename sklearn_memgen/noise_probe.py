@@ -391,22 +391,6 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         check_is_fitted(self)
         return np.mean([model.predict_proba(X) for model in self.estimators_], axis=0)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the most probable class.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows
-            The inputs.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_rows,)
-            Labels from `classes_`.
-        """
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
-
 
 def _index_of(X: Any) -> Any:
     return X.index if isinstance(X, pd.DataFrame) else None

@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from tests.probes import make_blobs
 
 
 def make_mixed_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -38,6 +42,20 @@ def make_mixed_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Serie
 def mixed_table() -> tuple[pd.DataFrame, pd.Series]:
     """A mixed table of 400 rows and its labels."""
     return make_mixed_table(400)
+
+
+@pytest.fixture(scope="session")
+def digits() -> list[np.ndarray]:
+    """Handwritten digits: X to train, X to test, y to train, y to test."""
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X / 16, y, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """Three classes of 400 rows."""
+    X, y, _, _ = make_blobs(400)
+    return X, y
 
 
 @pytest.fixture

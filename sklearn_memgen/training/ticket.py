@@ -43,7 +43,7 @@ class Ticket:
     Raises
     ------
     ValueError
-        If a mask has no weight, or another shape than its weight.
+        If a mask has no weight, or another shape than its weight, or weights are NaN.
 
     See Also
     --------
@@ -82,6 +82,9 @@ class Ticket:
                     f"the mask of {name!r} has the shape {tuple(mask.shape)}, its "
                     f"weight {tuple(initial[name].shape)}"
                 )
+        broken = [name for name, value in initial.items() if value.isnan().any()]
+        if broken:
+            raise ValueError(f"the initial weights of {broken[0]!r} hold NaN")
         object.__setattr__(self, "masks", masks)
         object.__setattr__(self, "initial", initial)
 
