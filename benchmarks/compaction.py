@@ -2,13 +2,13 @@
 
     python benchmarks/compaction.py --mnist FOLDER [--remaining 0.036] [--rounds 21]
 
-The net is trained on MNIST's four files of images and digits in FOLDER, and pruned
-layer by layer to the weights that are largest, in five rounds of two epochs each, its
-last layer to twice the share. Then it predicts 1 row to 10,000 rows: dense, masked by
-`torch.nn.utils.prune`, made smaller by Torch-Pruning if `torch_pruning` is installed,
-without its dead units only, and by `compact`. All of these are NetClassifiers. They
-take turns, in random order; "times faster" is the median of the ratios to the dense one
-in the same round, "by the least" the ratio of the least times.
+The net is trained on MNIST's four files of images and digits in FOLDER, as
+`lottery.py` does, and a ticket of it is found by the cheap search. Then it predicts 1
+row to 10,000 rows: dense, masked by `torch.nn.utils.prune`, made smaller by
+Torch-Pruning if `torch_pruning` is installed, without its dead units only, and by
+`compact`. All of these are NetClassifiers. They take turns, in random order; "times
+faster" is the median of the ratios to the dense one in the same round, "by the least"
+the ratio of the least times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from mnist import LeNet, load_mnist
+from lottery import load, make, make_net
 from torch import nn
 from torch.nn.utils import prune
 
@@ -33,53 +33,18 @@ from sklearn_memgen import NetClassifier
 from sklearn_memgen.compaction import compact
 from sklearn_memgen.nets import BATCH_SIZES, SparseLinear, choose_kernel, compact_module
 
-N_ROUNDS = 5
-
 
 def linear_layers(module: nn.Module) -> list[nn.Linear]:
     return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
-@torch.no_grad()
-def find_masks(module: nn.Module, remaining: float) -> list[torch.Tensor]:
-    """Mark the largest weights of each layer; of the last twice the share."""
-    masks = []
-    layers = linear_layers(module)
-    for layer in layers:
-        share = min(2 * remaining, 1) if layer is layers[-1] else remaining
-        size = layer.weight.abs()
-        n_kept = max(round(share * size.numel()), 1)
-        masks.append(size >= size.flatten().topk(n_kept).values[-1])
-    return masks
-
-
-def train(X: np.ndarray, y: np.ndarray, remaining: float) -> tuple[NetClassifier, ...]:
-    """Return the dense classifier, and one whose weights are zero where pruned."""
-    model = NetClassifier(
-        LeNet,
-        learning_rate=1.2e-3,
-        batch_size=60,
-        max_epochs=2,
-        early_stopping=False,
-        warm_start=True,
-        random_state=0,
-        device="cpu",
-    ).fit(X, y)
-    dense = copy.deepcopy(model)
-    for i in range(N_ROUNDS):
-        masks = find_masks(model.net_.module_, remaining ** ((i + 1) / N_ROUNDS))
-        for layer, mask in zip(linear_layers(model.net_.module_), masks, strict=True):
-            layer.weight.register_hook(lambda grad, mask=mask: grad * mask)
-            with torch.no_grad():
-                layer.weight.mul_(mask)
-        # No decay and no momentum of old gradients, so that what is zero stays zero.
-        model.set_params(weight_decay=0.0, max_epochs=2)
-        model.net_.initialize_optimizer()
-        model.fit(X, y)
-        for layer, mask in zip(linear_layers(model.net_.module_), masks, strict=True):
-            layer.weight._backward_hooks = None
-            assert (layer.weight[~mask] == 0).all()
-    return dense, model
+def train(
+    X: np.ndarray, y: np.ndarray, remaining: float, n_epochs: int
+) -> tuple[NetClassifier, NetClassifier]:
+    """Return the dense classifier, and a ticket whose weights are zero where pruned."""
+    dense = make_net(max_epochs=n_epochs, early_stopping=False, random_state=0)
+    search = make(n_epochs, 1, search="cheap", remaining=remaining, select=remaining)
+    return dense.fit(X, y), search.fit(X, y).estimator_
 
 
 def with_module(model: NetClassifier, module: nn.Module) -> NetClassifier:
@@ -151,12 +116,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", type=Path, required=True)
     parser.add_argument("--remaining", type=float, default=0.036)
-    parser.add_argument("--rows", type=int, default=60_000)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--rounds", type=int, default=21)
     args = parser.parse_args()
-    X, y = load_mnist(args.mnist)
-    test, answers = load_mnist(args.mnist, "t10k")
-    dense, pruned = train(X[: args.rows], y[: args.rows], args.remaining)
+    X, y = load(args.mnist)
+    test, answers = load(args.mnist, "t10k")
+    dense, pruned = train(X, y, args.remaining, args.epochs)
 
     module = pruned.net_.module_.eval()
     units_gone = compact_module(module, torch.randn(2, 784))

@@ -23,6 +23,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from mnist import LeNet, load_mnist
@@ -48,18 +49,23 @@ class GlorotLeNet(LeNet):
                 nn.init.zeros_(layer.bias)
 
 
-def make(n_epochs: int, n_trials: int, **params: object) -> LotteryPrunedNet:
-    """Make a search with the paper's training."""
-    net = NetClassifier(
+def make_net(**params: object) -> NetClassifier:
+    """Make the net, with the paper's training."""
+    return NetClassifier(
         GlorotLeNet,
         optimizer="adam",
         weight_decay=0.0,
         learning_rate=1.2e-3,
         schedule="constant",
         batch_size=BATCH,
+        **params,
     )
+
+
+def make(n_epochs: int, n_trials: int, **params: object) -> LotteryPrunedNet:
+    """Make a search."""
     return LotteryPrunedNet(
-        net,
+        make_net(),
         max_epochs=n_epochs,
         n_trials=n_trials,
         validate_every=100,
@@ -68,6 +74,12 @@ def make(n_epochs: int, n_trials: int, **params: object) -> LotteryPrunedNet:
         random_state=0,
         **params,
     )
+
+
+def load(folder: Path, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Read digits, scaled by mean and standard deviation."""
+    X, y = load_mnist(folder, part)
+    return (X - MEAN) / DEVIATION, y
 
 
 def summarize(rounds: pd.DataFrame) -> pd.DataFrame:
@@ -96,9 +108,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    X, y = load_mnist(args.folder)
-    X_test, y_test = load_mnist(args.folder, "t10k")
-    X, X_test = (X - MEAN) / DEVIATION, (X_test - MEAN) / DEVIATION
+    X, y = load(args.folder)
+    X_test, y_test = load(args.folder, "t10k")
     steps = -(-(len(X) - N_HELD_OUT) // BATCH)
     n_epochs = -(-args.iterations // steps)
     print(f"{n_epochs} epochs of {steps} iterations, {args.trials} trials")
