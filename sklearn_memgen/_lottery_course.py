@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,8 @@ class LotteryCourse(Callback):
         Steps between two looks; there is one after each epoch in any case.
     keep_epochs : sequence of int, default=()
         Epochs after which the weights are kept, to rewind to.
+    in_whole : callable, default=dict
+        Turns the state of the module, by name, into that of the whole net.
     stop : MaskDraw or None, default=None
         With it training stops, after `keep_epochs`, when the masks that it draws from
         the net no longer change.
@@ -96,11 +98,13 @@ class LotteryCourse(Callback):
         *,
         validate_every: int | None = None,
         keep_epochs: Sequence[int] = (),
+        in_whole: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict,
         stop: MaskDraw | None = None,
     ) -> None:
         self.validation = validation
         self.validate_every = validate_every
         self.keep_epochs = keep_epochs
+        self.in_whole = in_whole
         self.stop = stop
 
     def on_train_begin(
@@ -136,13 +140,13 @@ class LotteryCourse(Callback):
         self._n_right.zero_()
         self._n_seen = 0
         if self.n_epochs_ in self.keep_epochs:
-            self.kept_weights_[self.n_epochs_] = _copy(net.module_.state_dict(), "cpu")
+            self.kept_weights_[self.n_epochs_] = self._state(net, "cpu")
         if self.stop is not None and self.n_epochs_ >= max(self.keep_epochs, default=0):
-            self._stop_if_settled(self.stop, net.module_.state_dict())
+            self._stop_if_settled(self.stop, self._state(net, net.device))
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Leave the device, and let go of all inputs."""
-        self.final_weights_ = _copy(net.module_.state_dict(), "cpu")
+        self.final_weights_ = self._state(net, "cpu")
         self.best_weights_ = _copy(self.best_weights_, "cpu")
         self.validation = None
         del self._net, self._rows, self._n_right, self._drawn
@@ -177,7 +181,11 @@ class LotteryCourse(Callback):
         self.best_loss_, self.best_step_ = loss, self._n_steps
         self.best_accuracy_ = float(right.float().mean())
         self.best_losses_ = losses.cpu().numpy()
-        self.best_weights_ = _copy(net.module_.state_dict(), net.device)
+        self.best_weights_ = self._state(net, net.device)
+
+    def _state(self, net: Any, device: Any) -> dict[str, Tensor]:
+        """Return a copy of the state of the whole net."""
+        return _copy(self.in_whole(net.module_.state_dict()), device)
 
 
 def _copy(state: Mapping[str, Tensor], device: Any) -> dict[str, Tensor]:

@@ -16,7 +16,9 @@ from sklearn_memgen._lottery_course import LotteryCourse, MaskDraw
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._table_nets import net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.nets import CannotCompactError, SeenUnits
 from sklearn_memgen.training import (
+    Guide,
     Member,
     ResidentDataset,
     ResidentNet,
@@ -27,6 +29,7 @@ from sklearn_memgen.training import (
     resolve_device,
     seeded,
 )
+from sklearn_memgen.training.stacking_rule import may_pay
 
 __all__ = ["CONTROLS", "LotteryNet", "LotteryNets", "as_rounds"]
 
@@ -161,6 +164,7 @@ class LotteryNets:
         *,
         keep_epochs: Sequence[int] = (),
         stops: Sequence[MaskDraw | None] | None = None,
+        compacts: bool = False,
     ) -> list[LotteryNet]:
         """Train nets from what their tickets begin with.
 
@@ -172,6 +176,9 @@ class LotteryNets:
             See `LotteryCourse`.
         stops : sequence of MaskDraw or None, default=None
             For each net, see `LotteryCourse`.
+        compacts : bool, default=False
+            Whether to train without units that nothing sees, where that is quicker:
+            nets of other shapes cannot be stacked.
 
         Returns
         -------
@@ -179,8 +186,12 @@ class LotteryNets:
             The same, trained.
         """
         stops = stops or [None] * len(nets)
+        stacks = self.strategy in ("auto", "stacked") and may_pay(
+            len(nets), self.device
+        )
+        compacts = compacts and not stacks
         members = [
-            self._member(net, keep_epochs, stop)
+            self._member(net, keep_epochs, stop, compacts)
             for net, stop in zip(nets, stops, strict=True)
         ]
         trained = train_all(members, self.strategy, self.n_jobs, self.device)
@@ -215,24 +226,42 @@ class LotteryNets:
         return replace(ticket, masks=masks)
 
     def _member(
-        self, net: LotteryNet, keep_epochs: Sequence[int], stop: MaskDraw | None
+        self,
+        net: LotteryNet,
+        keep_epochs: Sequence[int],
+        stop: MaskDraw | None,
+        compacts: bool,
     ) -> Member:
         initial = dict(net.ticket.initial if net.start is None else net.start)
         for name, mask in net.ticket.masks.items():
             initial[name] = initial[name].masked_fill(~mask, 0)
+        seen = self._seen_units(net.ticket.masks) if compacts else SeenUnits({})
         course = LotteryCourse(
             self._validation,
             validate_every=self.validate_every,
             keep_epochs=keep_epochs,
+            in_whole=partial(seen.put, whole=initial),
             stop=stop,
         )
+        make_net = self._make_net(net.max_epochs)
         return Member(
-            partial(_begin, self._make_net(net.max_epochs), initial, str(self.device)),
+            partial(_begin, make_net, initial, str(self.device), seen),
             self.encoded.training,
             seed=self.rng.randint(2**31),
-            guide=net.ticket.guide(),
+            guide=Guide.from_mask(seen.take(net.ticket.masks)),
             callbacks=[course, *own_callbacks(self.estimator)],
         )
+
+    def _seen_units(self, masks: Mapping[str, Tensor]) -> SeenUnits:
+        """Return the units that are seen under masks; all if that is not known."""
+        with seeded(0, self.device):
+            module = _initialized(self._make_net(1), str(self.device)).module_
+        X = self.encoded.training.X
+        rows = X[torch.arange(4) % len(X)].to(torch.device("cpu")).inputs()
+        try:
+            return SeenUnits.find(module, masks, rows)
+        except CannotCompactError:
+            return SeenUnits({})
 
     def _make_net(self, max_epochs: int) -> Callable[[], ResidentNet]:
         return net_maker(
@@ -253,11 +282,17 @@ def _initialized(make_net: Callable[[], ResidentNet], device: str) -> ResidentNe
 
 
 def _begin(
-    make_net: Callable[[], ResidentNet], weights: Mapping[str, Tensor], device: str
+    make_net: Callable[[], ResidentNet],
+    weights: Mapping[str, Tensor],
+    device: str,
+    seen: SeenUnits | None = None,
 ) -> ResidentNet:
-    """Make a net that begins with given weights."""
+    """Make a net that begins with given weights, of all units or those seen."""
     net = _initialized(make_net, device)
     net.module_.load_state_dict(dict(weights))
+    if seen is not None and seen.positions:
+        seen.keep(net.module_)
+        net.initialize_optimizer()
     return net
 
 

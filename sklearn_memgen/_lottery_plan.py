@@ -36,6 +36,8 @@ class SearchPlan:
     goes_on : bool, default=False
         Whether a round goes on from the weights of the round before, and only a final
         training begins where the ticket does.
+    compacts : bool, default=False
+        Whether pruned nets are trained without the units that nothing sees.
     n_finals : int, default=0
         Most tickets that are trained in full in the end.
     """
@@ -46,6 +48,7 @@ class SearchPlan:
     dense_stops: bool = False
     stops: bool = False
     goes_on: bool = False
+    compacts: bool = False
     n_finals: int = 0
 
     @classmethod
@@ -61,7 +64,14 @@ class SearchPlan:
         if search == "cheap":
             n_steps = min(_CHEAP_ROUNDS, len(ones))
             steps = (n_rounds / max(n_steps, 1),) * n_steps
-            return cls(steps, share=_CHEAP_SHARE, stops=True, goes_on=True, n_finals=2)
+            return cls(
+                steps,
+                share=_CHEAP_SHARE,
+                stops=True,
+                goes_on=True,
+                compacts=True,
+                n_finals=2,
+            )
         return cls(ones)
 
     def check_counts(self, rule: PruningRule, sizes: dict[str, int]) -> None:

@@ -195,7 +195,12 @@ class LotterySearch:
         keep_epochs: Sequence[int] = (),
         stops: Sequence[MaskDraw | None] | None = None,
     ) -> list[LotteryNet]:
-        trained = self.nets.train(nets, keep_epochs=keep_epochs, stops=stops)
+        trained = self.nets.train(
+            nets,
+            keep_epochs=keep_epochs,
+            stops=stops,
+            compacts=self.plan.compacts and nets[0].round > 0,
+        )
         self.trained += trained
         for net in trained:
             if net.kind != "ticket":  # nothing is drawn from controls

@@ -173,7 +173,8 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
     - "cheap" trains the dense net in full, prunes in at most four rounds of a fifth of
       the epochs, which go on from the round before, and trains the selected ticket in
       full from where it begins; the next larger one, too, if that is worse than the
-      dense net by more than `tolerance`. It takes less than 4 dense trainings of five
+      dense net by more than `tolerance`. Pruned nets are trained without the units that
+      nothing sees (`nets.SeenUnits`). It takes less than 4 dense trainings of five
       epochs or more. What it gives up stands in the :ref:`user guide <lottery>`.
 
     *Validation rows* choose the best step of each net and the ticket, so that

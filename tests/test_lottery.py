@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_memgen import LotteryPrunedNet, NetClassifier
+from sklearn_memgen.nets import SeenUnits
 from tests.lotteries import is_sparse, small_lottery
 from tests.probes import MLP
 
@@ -151,6 +153,29 @@ def test_searches(search, digits):
         finals = rounds[rounds["stage"] == "final"]
         assert (finals["n_epochs"] == 15).all()
         assert set(finals["kind"]) == {"ticket", *CONTROLS}
+
+
+def test_units_that_nothing_sees_do_not_change_the_cheap_search(blobs, monkeypatch):
+    params = {"weight_decay": 0.0, "optimizer": "sgd", "learning_rate": 0.05}
+    model = small_lottery(
+        estimator=NetClassifier(MLP, **params),
+        **{"n_rounds": 16, "output_prune_rate": 0.2, "select": "last"},
+    )
+    kept = []
+    keep = SeenUnits.keep
+    monkeypatch.setattr(SeenUnits, "keep", lambda *a: kept.append(keep(*a)) or kept[-1])
+    compacted = clone(model).fit(*blobs)
+    assert min(len(module[0].weight) for module in kept) < 32
+    monkeypatch.setattr(SeenUnits, "find", lambda *args: SeenUnits({}))
+    whole = clone(model).fit(*blobs)
+    losses = [m.rounds_["valid_loss"] for m in (compacted, whole)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    for name, mask in whole.ticket_.masks.items():
+        assert torch.equal(mask, compacted.ticket_.masks[name])
+    X = blobs[0]
+    np.testing.assert_allclose(
+        compacted.predict_proba(X), whole.predict_proba(X), atol=1e-4
+    )
 
 
 def test_an_early_bird_stops_when_the_mask_has_settled(digits):

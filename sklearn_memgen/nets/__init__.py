@@ -13,6 +13,7 @@ from sklearn_memgen.nets.inheritance import inherit_body, inherit_weights
 from sklearn_memgen.nets.layer_graph import CannotCompactError
 from sklearn_memgen.nets.masked import MaskedArrayNet, MaskedTableNet, draw_mask
 from sklearn_memgen.nets.prototypes import PrototypeNet
+from sklearn_memgen.nets.seen_units import SeenUnits
 from sklearn_memgen.nets.sparse_linear import (
     BATCH_SIZES,
     SparseLinear,
@@ -31,6 +32,7 @@ __all__ = [
     "MaskedTableNet",
     "NumberInput",
     "PrototypeNet",
+    "SeenUnits",
     "SparseLinear",
     "TableBody",
     "WideDeep",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from sklearn_memgen.nets.member_compaction import shrink_members
 from sklearn_memgen.nets.members import SplitMembers
 from sklearn_memgen.nets.wide_deep import WideDeep
 
-__all__ = ["compact_module"]
+__all__ = ["compact_module", "keep_units", "traceable_part"]
 
 #: Largest difference of outputs, as a share of the largest one, that is rounding.
 _ROUNDING = 1e-4
@@ -96,7 +95,7 @@ def compact_module(module: nn.Module, example_inputs: Any = None) -> nn.Module:
         ) from error
     modes = {part: part.training for part in compacted.modules()}
     compacted.eval()
-    chain, inputs = _traceable(compacted, example_inputs)
+    chain, inputs = traceable_part(compacted, example_inputs)
     if chain is not None:
         expected = _call(chain, inputs)
         if any(isinstance(part, SplitMembers) for part in chain.modules()):
@@ -110,7 +109,7 @@ def compact_module(module: nn.Module, example_inputs: Any = None) -> nn.Module:
     return compacted
 
 
-def _traceable(module: nn.Module, inputs: Any) -> tuple[Any, Any]:
+def traceable_part(module: nn.Module, inputs: Any) -> tuple[Any, Any]:
     """Return what to trace, whose layers are those of the module, and its inputs.
 
     None if there are no layers. Tables are read by code that cannot be traced, but what
@@ -186,10 +185,7 @@ def _shrinker(connection: Connection) -> Callable[[], bool]:
 def _shrink(connection: Connection) -> bool:
     """Take dead units out, in place, and return whether there were any."""
     before, after = connection.before, connection.after
-    n_units = len(before.weight)
-    # (n_outputs, n_units, n_weights): the weights from each unit to each output
-    per_unit = connection.block * math.prod(after.weight.shape[2:])
-    outgoing = after.weight.reshape(len(after.weight), n_units, per_unit)
+    outgoing = connection.outgoing()
     used = outgoing.ne(0).any(2).any(0)
     constant = before.weight.flatten(1).eq(0).all(1)
     values = connection.constants()
@@ -200,15 +196,32 @@ def _shrink(connection: Connection) -> bool:
     kept = (used & ~folded).nonzero().flatten()
     if not len(kept) and (connection.norms or before.weight.ndim > 2):
         kept = torch.zeros_like(folded[:1]).long()  # they need a unit at least
-    if len(kept) == n_units:
+    if len(kept) == len(used):
         return False
     _add_to_bias(after, outgoing[:, folded].double().sum(2) @ values[folded])
-    outgoing = outgoing.masked_fill(folded[:, None], 0)
-    _keep_outputs(before, kept)
+    # One of those may stay, where there must be a unit.
+    after.weight.copy_(
+        outgoing.masked_fill(folded[:, None], 0).reshape(after.weight.shape)
+    )
+    keep_units(connection, kept)
+    return True
+
+
+def keep_units(connection: Connection, kept: Tensor) -> None:
+    """Take all units between two layers out but some, in place.
+
+    Parameters
+    ----------
+    connection : Connection
+        The layers.
+    kept : Tensor of shape (n_kept,), int
+        Which units are kept.
+    """
+    outgoing = connection.outgoing()[:, kept]
+    _keep_outputs(connection.before, kept)
     for norm in connection.norms:
         _keep_features(norm, kept)
-    _keep_inputs(after, outgoing[:, kept], len(kept) * connection.block)
-    return True
+    _keep_inputs(connection.after, outgoing, len(kept) * connection.block)
 
 
 def _add_to_bias(layer: Any, shift: Tensor) -> None:

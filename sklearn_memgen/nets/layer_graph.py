@@ -73,6 +73,12 @@ class Connection:
     norms: Sequence[Any]
     block: int = 1
 
+    def outgoing(self) -> Tensor:
+        """Return the weights from each unit, (n_outputs, n_units, n_weights)."""
+        weight = self.after.weight
+        per_unit = self.block * math.prod(weight.shape[2:])
+        return weight.reshape(len(weight), len(self.before.weight), per_unit)
+
     def constants(self) -> Tensor:
         """Return what units without inputs are, (n_units,), float64."""
         weight, bias = self.before.weight, self.before.bias
