@@ -7,6 +7,7 @@ from sklearn_memgen._noise_displays import (
     ForgettingDisplay,
     NoiseCurvesDisplay,
 )
+from sklearn_memgen._shot_split import ShotSplit
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.compaction import compact
 from sklearn_memgen.explanation import ExplanationDisplay
@@ -31,6 +32,7 @@ __all__ = [
     "NoiseCurvesDisplay",
     "NoisyFineTuneProbe",
     "PopulationSearchCV",
+    "ShotSplit",
     "SourceNet",
     "Ticket",
     "TicketInputsDisplay",
