@@ -1,16 +1,19 @@
 """Scikit-learn estimators that say what a model memorizes and what it generalizes."""
 
 from sklearn_memgen._class_display import ClassCurveDisplay, rows_needed
+from sklearn_memgen._few_shot_display import FewShotCurveDisplay, compare_shots
 from sklearn_memgen._lottery_displays import LotteryDisplay, TicketInputsDisplay
 from sklearn_memgen._noise_displays import (
     DataMapDisplay,
     ForgettingDisplay,
     NoiseCurvesDisplay,
 )
+from sklearn_memgen._shot_split import ShotSplit
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.compaction import compact
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.exporting import export_onnx
+from sklearn_memgen.few_shot import few_shot_curve
 from sklearn_memgen.guided_transfer import SourceNet
 from sklearn_memgen.lottery import LotteryPrunedNet
 from sklearn_memgen.model_comparison import compare_predictions
@@ -24,6 +27,7 @@ __all__ = [
     "ClassCurveDisplay",
     "DataMapDisplay",
     "ExplanationDisplay",
+    "FewShotCurveDisplay",
     "ForgettingDisplay",
     "LotteryDisplay",
     "LotteryPrunedNet",
@@ -31,6 +35,7 @@ __all__ = [
     "NoiseCurvesDisplay",
     "NoisyFineTuneProbe",
     "PopulationSearchCV",
+    "ShotSplit",
     "SourceNet",
     "Ticket",
     "TicketInputsDisplay",
@@ -39,7 +44,9 @@ __all__ = [
     "__version__",
     "compact",
     "compare_predictions",
+    "compare_shots",
     "export_onnx",
+    "few_shot_curve",
     "rows_needed",
 ]
 

@@ -19,7 +19,7 @@ from sklearn_memgen._inputs import (
     read_inputs,
 )
 
-__all__ = ["LabeledExamples", "read_labeled"]
+__all__ = ["LabeledExamples", "check_labels", "read_labeled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def read_labeled(
         negative, not finite, or all zero.
     """
     data = read_inputs(estimator, X, encoder, reset=reset)
-    labels = _check_labels(y)
+    labels = check_labels(y)
     check_same_length(data, labels)
     if classes is None:
         classes = np.unique(labels)
@@ -130,7 +130,7 @@ def read_labeled(
     )
 
 
-def _check_labels(y: Any) -> np.ndarray:
+def check_labels(y: Any) -> np.ndarray:
     """Return the labels as an array of strings, integers or booleans."""
     if y is None:
         raise ValueError(

@@ -1,6 +1,7 @@
-"""Tables to learn from: a generator with known parts, and a fetcher."""
+"""Data to learn from: generators whose truth is known, and a fetcher."""
 
 from sklearn_memgen.datasets._adult import fetch_adult
 from sklearn_memgen.datasets._generators import make_memgen_classification
+from sklearn_memgen.datasets._xor import make_xor
 
-__all__ = ["fetch_adult", "make_memgen_classification"]
+__all__ = ["fetch_adult", "make_memgen_classification", "make_xor"]
