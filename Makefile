@@ -24,7 +24,7 @@ MNIST ?= mnist
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-tables bench-noise clean
+.PHONY: help demo test docs lint bench bench-tables bench-noise bench-lottery clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
@@ -71,6 +71,11 @@ bench-noise: $(BENCH_STAMP)  ## wrong labels, and phases of learning; TABLES=fol
 	$(BENCH_VENV)/bin/python benchmarks/noisy_probe.py $(TABLES) --cost
 	$(BENCH_VENV)/bin/python benchmarks/noisy_phases.py $(TABLES) --mnist $(MNIST) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/class_curve.py $(TABLES)
+
+bench-lottery: $(BENCH_STAMP)  ## winning tickets, and small nets; TABLES=folder MNIST=folder
+	$(BENCH_VENV)/bin/python benchmarks/lottery.py $(MNIST) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/lottery_tables.py $(TABLES)
+	$(BENCH_VENV)/bin/python benchmarks/compaction.py --mnist $(MNIST)
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
