@@ -76,6 +76,7 @@ bench-lottery: $(BENCH_STAMP)  ## winning tickets, and small nets; TABLES=folder
 	$(BENCH_VENV)/bin/python benchmarks/lottery.py $(MNIST) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/lottery_tables.py $(TABLES)
 	$(BENCH_VENV)/bin/python benchmarks/compaction.py --mnist $(MNIST)
+	$(BENCH_VENV)/bin/python benchmarks/seen_units.py
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
