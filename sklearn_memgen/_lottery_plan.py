@@ -34,8 +34,8 @@ class SearchPlan:
     dense_stops, stops : bool, default=False
         Whether the dense net, and the rounds, are stopped when the mask has settled.
     goes_on : bool, default=False
-        Whether a round goes on from the best weights of the round before, and only a
-        final training begins where the ticket does.
+        Whether a round goes on from the weights of the round before, and only a final
+        training begins where the ticket does.
     compacts : bool, default=False
         Whether pruned nets are trained without the units that nothing sees.
     n_finals : int, default=0

@@ -252,8 +252,7 @@ class LotterySearch:
             Ticket(masks, initial, net.ticket.encoder),
             max_epochs=full if is_full else self._shortened(full),
             is_full=is_full,
-            # A net that has come to overfit would not show what its size can do.
-            start=net.trained.best_weights_ if self.plan.goes_on else None,
+            start=net.trained.final_weights_ if self.plan.goes_on else None,
         )
 
     def _shortened(self, n_epochs: int) -> int:

@@ -171,12 +171,11 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
       that it would draw has settled [3]_: less than a tenth of what it prunes is new,
       three epochs in a row. The selected ticket is trained in full.
     - "cheap" trains the dense net in full, prunes in at most four rounds of a fifth of
-      the epochs, which go on from the best weights of the round before, and trains the
-      selected ticket in full from where it begins; the next larger one, too, if that is
-      worse than the dense net by more than `tolerance`. Pruned nets are trained without
-      the units that nothing sees (`nets.SeenUnits`). It takes less than 4 dense
-      trainings of five epochs or more. What it gives up stands in the
-      :ref:`user guide <lottery>`.
+      the epochs, which go on from the round before, and trains the selected ticket in
+      full from where it begins; the next larger one, too, if that is worse than the
+      dense net by more than `tolerance`. Pruned nets are trained without the units that
+      nothing sees (`nets.SeenUnits`). It takes less than 4 dense trainings of five
+      epochs or more. What it gives up stands in the :ref:`user guide <lottery>`.
 
     *Validation rows* choose the best step of each net and the ticket, so that
     `valid_accuracy` is a little optimistic. Score on other rows.

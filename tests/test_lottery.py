@@ -178,16 +178,6 @@ def test_units_that_nothing_sees_do_not_change_the_cheap_search(blobs, monkeypat
     )
 
 
-def test_short_rounds_tell_sizes_apart_where_the_net_overfits():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(400, 20)), rng.integers(2, size=400)  # nothing to learn
-    estimator = NetClassifier(MLP, learning_rate=0.02)
-    model = small_lottery(estimator=estimator, n_rounds=8, max_epochs=40).fit(X, y)
-    assert model.rounds_["train_accuracy"][0] > 0.95
-    # From the last weights of the dense net they would begin at more than 2 nats.
-    assert model.rounds_["valid_loss"].max() < 1
-
-
 def test_an_early_bird_stops_when_the_mask_has_settled(digits):
     X, _, y, _ = digits
     model = small_lottery(search="early_bird", max_epochs=30).fit(X, y)
