@@ -21,6 +21,8 @@ BATCH_SIZES = (1, 16, 512)
 _CSR_ROWS = 256
 #: Up to so many rows are not worth being transposed before.
 _FEW_ROWS = 64
+#: If less than this share of the inputs has weights, only these are transposed.
+_SELECT_BELOW = 0.8
 #: Another kernel than the dense one must take at most this share of its time.
 _WORTHWHILE = 0.9
 #: How often kernels take turns, and the share of entries from which on only the dense
@@ -124,25 +126,36 @@ def _gather_kernel(weight: Tensor, bias: Tensor | None) -> Kernel:
     return lambda rows: F.linear(rows.index_select(1, columns), part, bias)
 
 
-def _csr_kernel(weight: Tensor, bias: Tensor | None) -> Kernel:
+def _to_csr(weight: Tensor) -> Tensor:
     with warnings.catch_warnings():
         # "Sparse CSR tensor support is in beta state": once a process.
         warnings.simplefilter("ignore", UserWarning)
         csr = weight.to_sparse_csr()
         # Half as many bytes of indices as there are by default.
-        csr = torch.sparse_csr_tensor(
+        return torch.sparse_csr_tensor(
             csr.crow_indices().int(), csr.col_indices().int(), csr.values(), csr.shape
         )
+
+
+def _csr_kernel(weight: Tensor, bias: Tensor | None) -> Kernel:
+    columns = weight.ne(0).any(0).nonzero().flatten()
+    selects = len(columns) < _SELECT_BELOW * weight.shape[1]
+    whole = _to_csr(weight)
+    csr = _to_csr(weight[:, columns]) if selects else whole
     zeros = weight.new_zeros(len(weight))
     column = (zeros if bias is None else bias)[:, None]
 
+    def transpose(rows: Tensor) -> Tensor:
+        if selects:
+            return rows.T.index_select(0, columns)
+        # With an axis more than a matrix has torch transposes twice as fast.
+        return rows.T[None].contiguous()[0]
+
     def multiply(rows: Tensor) -> Tensor:
         if len(rows) <= _FEW_ROWS:
-            return torch.addmm(column, csr, rows.T).T
+            return torch.addmm(column, whole, rows.T).T
         parts = [
-            # With an axis more than a matrix has torch transposes twice as fast.
-            torch.addmm(column, csr, part.T[None].contiguous()[0])
-            for part in rows.split(_CSR_ROWS)
+            torch.addmm(column, csr, transpose(part)) for part in rows.split(_CSR_ROWS)
         ]
         return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).T
 

@@ -19,6 +19,8 @@ __all__ = [
 
 #: Share of the steps in which the learning rate of the cosine schedule rises.
 _WARM_UP = 0.05
+#: Below so many classes a softmax is quicker over columns than along rows.
+_FEW_CLASSES = 12
 
 
 def pool_logits(logits: Tensor) -> Tensor:
@@ -92,6 +94,9 @@ def probabilities(logits: Tensor) -> Tensor:
     if logits.ndim == 1 or logits.shape[1] == 1:
         logits = logits.view(-1, 1)
         return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
+    if logits.shape[1] < _FEW_CLASSES:
+        # Along rows that are so short torch computes number by number.
+        return logits.T.softmax(dim=0).T.contiguous()
     return logits.softmax(dim=1)
 
 
