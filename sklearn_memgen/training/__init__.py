@@ -12,6 +12,7 @@ from sklearn_memgen.training.batches import (
 from sklearn_memgen.training.calibration import calibrate
 from sklearn_memgen.training.class_means import ClassMeans
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
+from sklearn_memgen.training.displacement import Displacement
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
 from sklearn_memgen.training.guide import Guide
@@ -50,6 +51,7 @@ __all__ = [
     "Batch",
     "BodyFeatures",
     "ClassMeans",
+    "Displacement",
     "Guide",
     "GuideCallback",
     "GuideDisplay",
