@@ -397,9 +397,14 @@ class NetEstimator(BaseEstimator):
     ) -> ResidentNet:
         inputs = training.X[:1].inputs()
         n_features = inputs.shape[-1] if isinstance(inputs, torch.Tensor) else None
+        module = self._make_module(encoder, n_features, n_outputs)
+        return self._wrap(module, n_outputs, batch_size)
+
+    def _wrap(self, module: Any, n_outputs: int, batch_size: int) -> ResidentNet:
+        """Return the net that trains a module, or what makes it."""
         optimizer = self.optimizer
         net = self._net_type(
-            self._make_module(encoder, n_features, n_outputs),
+            module,
             criterion=self._make_criterion(),
             optimizer=_OPTIMIZERS[optimizer]
             if isinstance(optimizer, str)

@@ -41,6 +41,7 @@ from sklearn_memgen.training.pruning import (
     random_masks,
 )
 from sklearn_memgen.training.regression import ResidentRegressionNet
+from sklearn_memgen.training.stacking_rule import members_a_chunk
 from sklearn_memgen.training.threads import worthwhile_threads
 from sklearn_memgen.training.ticket import Ticket
 from sklearn_memgen.training.trace import Trace
@@ -82,6 +83,7 @@ __all__ = [
     "full_masks",
     "inherit_training",
     "mask_distance",
+    "members_a_chunk",
     "pool_logits",
     "pool_outputs",
     "probabilities",

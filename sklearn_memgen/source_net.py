@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,21 +22,27 @@ from sklearn_memgen._inputs import Examples, as_rows, read_inputs
 from sklearn_memgen._labels import read_labeled
 from sklearn_memgen._masking import read_unlabeled
 from sklearn_memgen._net_estimator import Learning, NetEstimator
+from sklearn_memgen._scouting import ScoutingBody
 from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
-from sklearn_memgen._source import ENCODER_PARAMS, PretrainedBody
+from sklearn_memgen._source import ENCODER_PARAMS
 from sklearn_memgen.tables import TableEncoder
 from sklearn_memgen.training import BodyFeatures
 
 __all__ = ["SourceNet"]
 
 
-class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBody):
+class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody):
     r"""A pretrained base, from which nets for other tasks start.
 
     It learns what a table or an array is like, without labels, or with those of
     another task. Give it as ``source=`` to a `NetClassifier`, a `WideDeepClassifier` or
     a `WideDeepRegressor`: encoder and body come from it, the head is new. Or take its
     features by `transform`.
+
+    With `n_scouts` it also sends scouts: copies of the base that learn a part of what
+    it has learned each. What they had to change a net for another task may change,
+    and what all of them left alone should stay, as `guide_` says: guided transfer
+    learning [2]_.
 
     Once fitted it does not change: `fit` and `set_params` raise, and it clones to
     itself, so that it can be a parameter of an estimator in a search.
@@ -86,6 +92,23 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
         When to stop; see `NetClassifier`. The rows held out have one mask, drawn once.
     ema_decay, precision, device, callbacks, net_params, random_state, verbose
         See `NetClassifier`.
+    n_scouts : int, "all" or None, default=None
+        How many scouts to send, each to another subset of what there is, drawn at
+        random; "all" sends one to every subset. None sends none. A few are enough.
+    classes_per_scout : int, default=3
+        Classes, clusters or columns of a scout.
+    scout_tasks : {"auto", "classes", "clusters", "columns"} or callable, default="auto"
+        What scouts learn. With "classes" the rows of some classes. With "clusters" the
+        rows of some clusters, of ten that k-means finds in the features of the body.
+        With "columns" all rows, but to predict some columns only. "auto" takes classes
+        if ``objective="supervised"`` and there are more than `classes_per_scout`, else
+        the columns of a table if ``objective="masked"`` and there are more, else
+        clusters. A function of (X, y, n_scouts, random_state) returns an array of row
+        numbers for each scout.
+    scout_epochs : int or None, default=20
+        Passes of a scout over its rows; None for as many as `max_epochs` says.
+    scout_learning_rate : float, default=None
+        Learning rate of the scouts, by default `learning_rate`.
 
     Attributes
     ----------
@@ -98,6 +121,17 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
         a masked cell, squared errors a masked entry, or nats a row.
     classes_ : ndarray of shape (n_classes,)
         The class labels of the source task, sorted, if ``objective="supervised"``.
+    guide_ : Guide
+        How much each parameter may change in another task, by the scouts; names are
+        those of the source's own net, such as "body.deep.layers.0.weight". Like the two
+        below it is there if `n_scouts` is not None.
+    displacement_ : Displacement
+        How far the scouts went, for other guides.
+    scouts_ : DataFrame of shape (n_scouts, n_columns)
+        A row for each scout: its `classes`, `clusters` or `columns`, or the number of
+        its `task`; `n_rows`; its `loss` in the last epoch, in nats; `accuracy` on its
+        rows, if the source has classes; and for each layer, by its name, the root mean
+        squared displacement.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -116,10 +150,17 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
     loss is the cross-entropy of masked cells alone [1]_. Values that are missing or
     unknown are no targets.
 
+    Scouts begin with the whole base, its decoder or head included, and have all of its
+    outputs. They are trained as one `Population`, like the base but without early
+    stopping and without a running average, from one seed, so that they differ by their
+    tasks alone, and are not kept. They learn rows held out by early stopping, too.
+
     References
     ----------
     .. [1] Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for
        Language Understanding", 2019, https://arxiv.org/abs/1810.04805
+    .. [2] Nikolic, Andric and Nikolic, "Guided Transfer Learning", 2023,
+       https://arxiv.org/abs/2303.16154
 
     Examples
     --------
@@ -151,6 +192,18 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "unknown_rate": [Interval(Real, 0, 1, closed="left")],
         "memorize": [StrOptions({"none", "exact"}), "array-like"],
+        "n_scouts": [
+            StrOptions({"all"}),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
+        "classes_per_scout": [Interval(Integral, 1, None, closed="left")],
+        "scout_tasks": [
+            StrOptions({"auto", "classes", "clusters", "columns"}),
+            callable,
+        ],
+        "scout_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "scout_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def __init__(
@@ -190,6 +243,11 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        n_scouts: int | str | None = None,
+        classes_per_scout: int = 3,
+        scout_tasks: str | Callable[..., Iterable[ArrayLike]] = "auto",
+        scout_epochs: int | None = 20,
+        scout_learning_rate: float | None = None,
     ) -> None:
         super().__init__(
             optimizer=optimizer,
@@ -228,46 +286,13 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
         self.min_frequency = min_frequency
         self.n_bins = n_bins
         self.n_text_buckets = n_text_buckets
+        self.n_scouts = n_scouts
+        self.classes_per_scout = classes_per_scout
+        self.scout_tasks = scout_tasks
+        self.scout_epochs = scout_epochs
+        self.scout_learning_rate = scout_learning_rate
 
     classes_: np.ndarray
-
-    # Once fitted, it stays as it is
-
-    def __sklearn_clone__(self) -> Self:
-        if hasattr(self, "net_"):
-            return self
-        return super().__sklearn_clone__()
-
-    def _refuse_change(self, what: str) -> None:
-        if hasattr(self, "net_"):
-            raise ValueError(
-                f"a fitted SourceNet does not change, but {what} was called, and clone "
-                "returns the source itself; make a new one by "
-                "SourceNet(**source.get_params()), or wrap the fitted one in "
-                "sklearn.frozen.FrozenEstimator to make it a step of a pipeline"
-            )
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, before `fit`.
-
-        Parameters
-        ----------
-        **params
-            The parameters.
-
-        Returns
-        -------
-        self : SourceNet
-            The source.
-
-        Raises
-        ------
-        ValueError
-            If it is fitted.
-        """
-        if params:
-            self._refuse_change("set_params")
-        return super().set_params(**params)
 
     # Fitting
 
@@ -275,7 +300,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
     def fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> SourceNet:
-        """Train the base, once.
+        """Train the base, once, and send scouts.
 
         Parameters
         ----------
@@ -297,9 +322,17 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
         ------
         ValueError
             If it is fitted already, there are no labels to learn from, `X` has nothing
-            to mask, or the body returns no features.
+            to mask, the body returns no features, there are fewer classes, clusters or
+            columns than a scout is to have, or fewer subsets of them than scouts, or
+            `scout_tasks` returns no rows.
         FloatingPointError
             If the loss becomes infinite or NaN.
+
+        Warns
+        -----
+        UserWarning
+            If the scouts did not leave the base, so that the guide is all zero, or on
+            Ctrl-C; what has been learned is kept.
         """
         self._learn_alone(self._learning(X, y, sample_weight))
         return self
@@ -339,12 +372,21 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
                 self, X, y, sample_weight, encoder=encoder, classes=None, reset=True
             )
             classes = labeled.classes
-        examples = replace(examples, encodings=encodings)
-        learning = self._fit(examples, encoder, going_on=False)
+        self._check_scouts(None if classes is None else len(classes))
+        learning = self._fit(
+            replace(examples, encodings=encodings), encoder, going_on=False
+        )
+        scouted = None if self.n_scouts is None else (examples, X, y)
         del X, y, examples  # only tensors are learned from
         yield from learning
         if classes is not None:
             self.classes_ = classes
+        if scouted is not None:
+            try:
+                self._scout(*scouted)
+            except BaseException:
+                del self.net_  # so that fit can be called again
+                raise
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the features of the body.
