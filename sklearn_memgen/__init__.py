@@ -14,6 +14,7 @@ from sklearn_memgen.compaction import compact
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.exporting import export_onnx
 from sklearn_memgen.few_shot import few_shot_curve
+from sklearn_memgen.guided_transfer import GuidedTransferClassifier
 from sklearn_memgen.lottery import LotteryPrunedNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
@@ -29,6 +30,7 @@ __all__ = [
     "ExplanationDisplay",
     "FewShotCurveDisplay",
     "ForgettingDisplay",
+    "GuidedTransferClassifier",
     "LotteryDisplay",
     "LotteryPrunedNet",
     "NetClassifier",

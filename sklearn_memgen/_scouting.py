@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -61,6 +62,10 @@ class ScoutingBody(PretrainedBody):
     scout_epochs: int | None
     scout_learning_rate: float | None
 
+    #: Whether to send as many scouts, to as many groups, as there are, if there are
+    #: fewer than asked for: where nobody has asked for a number.
+    _takes_fewer = False
+
     displacement_: Displacement
     guide_: Guide
     scouts_: pd.DataFrame
@@ -71,6 +76,8 @@ class ScoutingBody(PretrainedBody):
         `n_classes` is None if the source learns none.
         """
         if self.n_scouts is None or self.scout_tasks not in ("auto", "classes"):
+            return
+        if self._takes_fewer:
             return
         kind = choose_kind(
             self.scout_tasks,
@@ -139,7 +146,7 @@ class ScoutingBody(PretrainedBody):
             return kind, user_tasks(function, X, y, self.n_scouts, rng, places=places)
         if kind == "columns":
             assert cells is not None and self._cells is not None
-            subsets = draw_subsets(self.n_scouts, len(cells), size, kind, rng)
+            subsets = self._draw_subsets(len(cells), kind)
             return kind, column_tasks(self._cells.columns, cells, subsets)
         if kind == "classes":
             assert classes is not None
@@ -149,8 +156,18 @@ class ScoutingBody(PretrainedBody):
             features = BodyFeatures(body, self.net_.device, self.net_.precision)
             groups = find_clusters(features.features(data.X).numpy(), rng)
             names = list(range(groups.max() + 1))
-        subsets = draw_subsets(self.n_scouts, len(names), size, kind, rng)
+        subsets = self._draw_subsets(len(names), kind)
         return kind, group_tasks(groups, names, subsets)
+
+    def _draw_subsets(self, n_groups: int, kind: str) -> list[tuple[int, ...]]:
+        """Draw the classes, clusters or columns of each scout."""
+        n_scouts, size = self.n_scouts, self.classes_per_scout
+        assert n_scouts is not None
+        if self._takes_fewer:
+            size = min(size, n_groups)
+            if not isinstance(n_scouts, str):
+                n_scouts = min(n_scouts, math.comb(n_groups, size))
+        return draw_subsets(n_scouts, n_groups, size, kind, self._rng)
 
     def _open_cells(self) -> list[int]:
         """Return the cells of a table in which there is something to predict."""

@@ -1,5 +1,6 @@
 """How a net learns: resident data, the training loop, optimizers."""
 
+from sklearn_memgen.training.anchor import AnchorCallback
 from sklearn_memgen.training.batches import (
     ArrayTensors,
     Batch,
@@ -48,6 +49,7 @@ from sklearn_memgen.training.trace import Trace
 
 __all__ = [
     "FTRL",
+    "AnchorCallback",
     "ArrayTensors",
     "Batch",
     "BodyFeatures",
