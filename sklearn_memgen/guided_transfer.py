@@ -329,9 +329,14 @@ class GuidedTransferClassifier(NetClassifier):
         yield from source._learning(examples.data, examples.y, examples.sample_weight)
         self.source_ = source
 
+    @property
+    def _start(self) -> SourceNet:
+        """What the net starts from."""
+        return self.source_ if self.source is None else self.source
+
     def _find_guide(self) -> None:
         self.guide_ = make_guide(
-            self.source_,
+            self._start,
             self.guide,
             scale={"spread": self.spread, "focus": self.focus},
             temperature=self.temperature,
@@ -340,8 +345,8 @@ class GuidedTransferClassifier(NetClassifier):
         )
 
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
-        net = self.source_.make_net(1 if n_outputs == 2 else n_outputs)
-        set_head(net, self.head, self.source_)
+        net = self._start.make_net(1 if n_outputs == 2 else n_outputs)
+        set_head(net, self.head, self._start)
         return net
 
     def _make_callbacks(self) -> list[Any]:
@@ -350,7 +355,7 @@ class GuidedTransferClassifier(NetClassifier):
         if self.guide_ is not None:
             callbacks.append(GuideCallback(self.guide_, apply_to=self.apply_to))
         if self.anchor:
-            start = transferred(self.source_, self.head)
+            start = transferred(self._start, self.head)
             callbacks.append(AnchorCallback(self.anchor, start))
         return callbacks
 
