@@ -314,7 +314,6 @@ class GuidedTransferClassifier(NetClassifier):
         else:
             yield from self._pretrain(examples)
         check_head(self.head, self.source_, examples.classes)
-        self._find_guide()  # an error shall come before training
 
     def _pretrain(self, examples: LabeledExamples) -> Learning[None]:
         source = self._make_source()
@@ -334,7 +333,14 @@ class GuidedTransferClassifier(NetClassifier):
         """What the net starts from."""
         return self.source_ if self.source is None else self.source
 
-    def _find_guide(self) -> None:
+    def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
+        net = self._start.make_net(1 if n_outputs == 2 else n_outputs)
+        set_head(net, self.head, self._start)
+        return net
+
+    def _make_callbacks(self) -> list[Any]:
+        callbacks = super()._make_callbacks()
+        # Anew for each training, before which parameters may have been set.
         self.guide_ = make_guide(
             self._start,
             self.guide,
@@ -343,15 +349,6 @@ class GuidedTransferClassifier(NetClassifier):
             sparsify_below=self.sparsify_below,
             head=self.head,
         )
-
-    def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
-        net = self._start.make_net(1 if n_outputs == 2 else n_outputs)
-        set_head(net, self.head, self._start)
-        return net
-
-    def _make_callbacks(self) -> list[Any]:
-        callbacks = super()._make_callbacks()
-        self._find_guide()  # parameters may have been set since the net was made
         if self.guide_ is not None:
             callbacks.append(GuideCallback(self.guide_, apply_to=self.apply_to))
         if self.anchor:

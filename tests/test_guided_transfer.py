@@ -17,6 +17,7 @@ from torch import nn
 from sklearn_memgen import (
     GuidedTransferClassifier,
     NetClassifier,
+    NoisyFineTuneProbe,
     PopulationSearchCV,
     SourceNet,
 )
@@ -544,6 +545,20 @@ def test_a_search_without_a_source(digits):
     )
     search = PopulationSearchCV(model, {"temperature": ["room", "warm"]}, cv=2)
     assert np.isfinite(search.fit(X[:80], y[:80]).cv_results_["mean_test_score"]).all()
+
+
+def test_estimators_around_it_train_under_its_guide(source, few):
+    """Those that train many nets of one table make them by themselves."""
+    named = source.make_body().named_parameters()
+    frozen = Guide({f"body.{name}": 0.0 for name, _ in named})
+    model = GuidedTransferClassifier(source=source, guide=frozen, random_state=0)
+    probe = NoisyFineTuneProbe(
+        model, noise_levels=(0.0, 0.3), n_repeats=1, max_epochs=3, random_state=0
+    )
+    before = source.make_body().state_dict()
+    for fitted in probe.fit(*few).estimators_:
+        after = fitted.net_.module_.body.state_dict()
+        torch.testing.assert_close(dict(after), dict(before))  # a mean over epochs
 
 
 # Few rows
