@@ -115,7 +115,8 @@ def columns_of(source: Any, data: Any, *, warn: bool, fill: bool = False) -> Any
         raise ValueError(f"X lacks columns that the source was fitted on: {missing}")
     if missing and warn:
         warnings.warn(
-            f"columns that the source was fitted on are missing values in X: {missing}",
+            "X lacks columns that the source was fitted on; their values are taken as "
+            f"missing: {missing}",
             UserWarning,
             stacklevel=2,
         )

@@ -436,7 +436,7 @@ def test_missing_columns_are_named_and_filled(source, few):
     X, y = few
     part = X.drop(columns=["pixel_20", "pixel_21"])
     model = GuidedTransferClassifier(source=source, random_state=0, device="cpu")
-    with pytest.warns(UserWarning, match=r"missing values in X: \['pixel_20', 'pixel"):
+    with pytest.warns(UserWarning, match=r"taken as missing: \['pixel_20', 'pixel"):
         model.fit(part, y)
     filled = X.assign(pixel_20=np.nan, pixel_21=np.nan)
     expected = clone(model).fit(filled, y).predict_proba(filled)
@@ -451,7 +451,7 @@ def test_missing_columns_of_every_kind(mixed_table):
     source = SourceNet(**SMALL, **QUICK, n_scouts=2).fit(X)
     model = GuidedTransferClassifier(source=source, max_epochs=2, random_state=0)
     for name in X.columns:
-        with pytest.warns(UserWarning, match="missing values in X"):
+        with pytest.warns(UserWarning, match="are taken as missing"):
             twin = clone(model).fit(X.drop(columns=name)[:100], y[:100])
         probabilities = twin.predict_proba(X.drop(columns=name))
         assert np.isfinite(probabilities).all()
