@@ -14,11 +14,12 @@ from sklearn_memgen.compaction import compact
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.exporting import export_onnx
 from sklearn_memgen.few_shot import few_shot_curve
-from sklearn_memgen.guided_transfer import SourceNet
+from sklearn_memgen.guided_transfer import GuidedTransferClassifier
 from sklearn_memgen.lottery import LotteryPrunedNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
 from sklearn_memgen.noise_probe import NoisyFineTuneProbe
+from sklearn_memgen.source_net import SourceNet
 from sklearn_memgen.training import Ticket
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
@@ -29,6 +30,7 @@ __all__ = [
     "ExplanationDisplay",
     "FewShotCurveDisplay",
     "ForgettingDisplay",
+    "GuidedTransferClassifier",
     "LotteryDisplay",
     "LotteryPrunedNet",
     "NetClassifier",

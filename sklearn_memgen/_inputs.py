@@ -65,7 +65,8 @@ def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) 
             return data
         validate_data(estimator, X, skip_check_array=True, reset=reset)
         if source is not None:
-            return columns_of(source, data, warn=reset)
+            fill = getattr(estimator, "_fills_columns", False)
+            return columns_of(source, data, warn=reset, fill=fill)
         return data
     if isinstance(X, Mapping) and not issparse(X):  # SciPy's DOK matrix is both
         data = _check_arrays(X)
@@ -76,7 +77,7 @@ def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) 
     return data
 
 
-def columns_of(source: Any, data: Any, *, warn: bool) -> Any:
+def columns_of(source: Any, data: Any, *, warn: bool, fill: bool = False) -> Any:
     """Take the columns that a source was fitted on, in its order.
 
     Parameters
@@ -86,7 +87,9 @@ def columns_of(source: Any, data: Any, *, warn: bool) -> Any:
     data : DataFrame or sparse matrix
         A table. Without names it must have as many columns.
     warn : bool
-        Whether to warn of columns that the source does not know.
+        Whether to warn of columns that the source does not know, or that are filled.
+    fill : bool, default=False
+        Whether columns may be missing, but not all; their values are missing then.
 
     Raises
     ------
@@ -108,8 +111,15 @@ def columns_of(source: Any, data: Any, *, warn: bool) -> Any:
             f"{list(wanted)}; pass a DataFrame of them"
         )
     missing = [name for name in wanted if name not in data.columns]
-    if missing:
+    if missing and (not fill or len(missing) == len(wanted)):
         raise ValueError(f"X lacks columns that the source was fitted on: {missing}")
+    if missing and warn:
+        warnings.warn(
+            "X lacks columns that the source was fitted on; their values are taken as "
+            f"missing: {missing}",
+            UserWarning,
+            stacklevel=2,
+        )
     extra = [name for name in data.columns if name not in set(wanted)]
     if extra and warn:
         warnings.warn(
@@ -117,7 +127,7 @@ def columns_of(source: Any, data: Any, *, warn: bool) -> Any:
             UserWarning,
             stacklevel=2,
         )
-    return data[list(wanted)]
+    return data.reindex(columns=list(wanted)) if missing else data[list(wanted)]
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,8 @@ class NetEstimator(BaseEstimator):
 
     #: Most epochs that "auto" takes where no held-out rows stop the net.
     _most_epochs: int | None = None
+    #: Passes over a chunk that `partial_fit` makes.
+    _epochs_a_chunk: int = 1
     #: What trains the module.
     _net_type: type[ResidentNet] = ResidentNet
 
@@ -186,6 +188,10 @@ class NetEstimator(BaseEstimator):
     def _group_optimizers(self, batch_size: int) -> dict[str, Callable[..., Optimizer]]:
         """Return what makes the optimizers of a module's `optimizer_groups`."""
         return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
+
+    def _make_callbacks(self) -> list[Any]:
+        """Return what looks on while a net learns, or guides it."""
+        return list(self.callbacks or ())
 
     def _encode(
         self, examples: Examples, held_out: Examples | None
@@ -316,7 +322,7 @@ class NetEstimator(BaseEstimator):
     def _partial_fit(
         self, examples: Examples, encoder: Any, *, first: bool
     ) -> Learning[None]:
-        """Pass once over a chunk, at a constant learning rate."""
+        """Learn a chunk, at a constant learning rate."""
         if not first:
             self._check_can_go_on()
             encoder, chunk = self._encode_further(encoder, examples, relearn=False)
@@ -329,7 +335,7 @@ class NetEstimator(BaseEstimator):
             Encoded(encoder, chunk, None),
             examples.n_outputs,
             schedule="constant",
-            max_epochs=1,
+            max_epochs=self._epochs_a_chunk,
             ema_decay=None,  # the next chunk goes on from the weights themselves
         )
 
@@ -380,7 +386,7 @@ class NetEstimator(BaseEstimator):
             training,
             validation,
             seed=self._rng.randint(2**31),
-            callbacks=self.callbacks or (),
+            callbacks=self._make_callbacks(),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             verbose=self.verbose,
@@ -397,9 +403,14 @@ class NetEstimator(BaseEstimator):
     ) -> ResidentNet:
         inputs = training.X[:1].inputs()
         n_features = inputs.shape[-1] if isinstance(inputs, torch.Tensor) else None
+        module = self._make_module(encoder, n_features, n_outputs)
+        return self._wrap(module, n_outputs, batch_size)
+
+    def _wrap(self, module: Any, n_outputs: int, batch_size: int) -> ResidentNet:
+        """Return the net that trains a module, or what makes it."""
         optimizer = self.optimizer
         net = self._net_type(
-            self._make_module(encoder, n_features, n_outputs),
+            module,
             criterion=self._make_criterion(),
             optimizer=_OPTIMIZERS[optimizer]
             if isinstance(optimizer, str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -66,6 +66,44 @@ class PretrainedBody(NetEstimator):
     #: Two rows of zeros, or a dict of such, of the shape that `module` sees.
     _example: Any
     _cells: MaskedCells | None
+
+    # Once fitted, it stays as it is
+
+    def __sklearn_clone__(self) -> Self:
+        if hasattr(self, "net_"):
+            return self
+        return super().__sklearn_clone__()
+
+    def _refuse_change(self, what: str) -> None:
+        if hasattr(self, "net_"):
+            raise ValueError(
+                f"a fitted SourceNet does not change, but {what} was called, and clone "
+                "returns the source itself; make a new one by "
+                "SourceNet(**source.get_params()), or wrap the fitted one in "
+                "sklearn.frozen.FrozenEstimator to make it a step of a pipeline"
+            )
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, before `fit`.
+
+        Parameters
+        ----------
+        **params
+            The parameters.
+
+        Returns
+        -------
+        self : SourceNet
+            The source.
+
+        Raises
+        ------
+        ValueError
+            If it is fitted.
+        """
+        if params:
+            self._refuse_change("set_params")
+        return super().set_params(**params)
 
     # What the net is
 

@@ -32,7 +32,7 @@ __all__ = ["encode_all", "encode_parts", "net_maker", "own_callbacks", "train_al
 
 def own_callbacks(estimator: NetClassifier) -> list[Any]:
     """Return copies of an estimator's own callbacks, but for traces."""
-    copies = deepcopy(list(estimator.callbacks or ()))
+    copies = deepcopy(estimator._make_callbacks())
     return [c for c in copies if not isinstance(_bare(c), Trace)]
 
 

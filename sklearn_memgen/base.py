@@ -226,7 +226,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         if self.source is None:
             return
         for name in ("module", "encoder"):
-            if getattr(self, name) is not None:
+            if getattr(self, name, None) is not None:
                 raise ValueError(
                     "source= brings its own body and encoder, so module and encoder "
                     f"must be None; got {name}={getattr(self, name)!r}"

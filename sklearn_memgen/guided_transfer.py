@@ -1,180 +1,201 @@
-"""SourceNet: a pretrained base to start other nets from."""
+"""GuidedTransferClassifier: scouts say which parameters a few rows may change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from numpy.typing import ArrayLike
-from scipy.sparse import issparse
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
-from torch import nn
 from torch.optim import Optimizer
 
-from sklearn_memgen._encodings import SharedEncodings
-from sklearn_memgen._inputs import Examples, as_rows, read_inputs
-from sklearn_memgen._labels import read_labeled
-from sklearn_memgen._masking import read_unlabeled
-from sklearn_memgen._net_estimator import Learning, NetEstimator
-from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
-from sklearn_memgen._source import ENCODER_PARAMS, PretrainedBody
-from sklearn_memgen.tables import TableEncoder
-from sklearn_memgen.training import BodyFeatures
+from sklearn_memgen._guide_explanation import explain_guide
+from sklearn_memgen._inputs import Examples
+from sklearn_memgen._labels import LabeledExamples
+from sklearn_memgen._net_estimator import Encoded, Learning, NetEstimator
+from sklearn_memgen._sklearn import Interval, StrOptions
+from sklearn_memgen._target_guide import (
+    HEADS,
+    check_head,
+    make_guide,
+    set_head,
+    transferred,
+)
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.source_net import SourceNet
+from sklearn_memgen.training import (
+    AnchorCallback,
+    Guide,
+    GuideCallback,
+    ResidentDataset,
+)
+from sklearn_memgen.training.guide_spread import FOCUSES, SCOPES, TEMPERATURES
 
-__all__ = ["SourceNet"]
+__all__ = ["GuidedTransferClassifier"]
 
 
-class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBody):
-    r"""A pretrained base, from which nets for other tasks start.
+class GuidedTransferClassifier(NetClassifier):
+    r"""Learn a task from a few rows, changing only what scouts had to change.
 
-    It learns what a table or an array is like, without labels, or with those of
-    another task. Give it as ``source=`` to a `NetClassifier`, a `WideDeepClassifier` or
-    a `WideDeepRegressor`: encoder and body come from it, the head is new. Or take its
-    features by `transform`.
-
-    Once fitted it does not change: `fit` and `set_params` raise, and it clones to
-    itself, so that it can be a parameter of an estimator in a search.
+    The net starts from a `SourceNet`: its encoder, a copy of its body, and a head. Its
+    scouts learned problems like the one that is coming, but easier. What they had to
+    change this net may change, too; what all of them left alone is what the problems
+    have in common, and a few rows shall not spoil it: guided transfer learning [1]_.
 
     Parameters
     ----------
-    objective : {"masked", "supervised"}, default="masked"
-        "masked" masks cells at random and predicts them from the other cells of the
-        row: categories and numbers, the latter by bins. It needs no labels. In arrays,
-        which need a `module`, entries are set to 0 and reconstructed. "supervised"
-        learns the class labels of a source task.
-    module : torch.nn.Module class or instance, or callable that makes one, default=None
-        The body for arrays of any rank: it is called with a float tensor of the shape
-        of `X` and returns features of shape (batch, n_units). A class or callable is
-        given `n_features` if its signature names it. By default hidden layers behind
-        a `tables.TableEncoder`.
-    module_params : dict, default=None
-        Further keyword arguments for `module`.
-    mask_rate : float, default=0.15
-        Share of the cells or entries that are masked, anew for each batch. In a table
-        it is one cell a row on average at least.
-    n_target_bins : int, default=16
-        Largest number of bins by which a number is predicted.
-    hidden_layer_sizes : sequence of int, default=(128, 128)
-        Units of the hidden layers; those of the last are the features.
-    embedding_dim : int, default=8
-        Dimensions of the embedding of an id.
-    dropout : float, default=0.0
-        Share of the hidden units that are zeroed at random in training.
-    unknown_rate : float, default=0.01
-        Share of ids that are replaced by "unknown" at random, in training with labels,
-        here and in a net with this body.
-    categorical_features, numeric_features, text_features : array-like, default=None
-        Columns whose kind is given rather than found; see `tables.TableEncoder`. Text
-        is read, but not predicted.
-    memorize : {"none", "exact"} or array-like of columns, default="none"
-        Which numeric columns go in by their exact values as well.
-    min_frequency : float, default=2
-        How often a value must occur to have an id of its own.
-    n_bins : int, default=64
-        Largest number of piecewise-linear bins by which a number goes in.
-    n_text_buckets : int, default=131072
-        Buckets that the n-grams of each text column are hashed into.
-    optimizer, learning_rate, weight_decay, schedule, batch_size, max_epochs, clip_norm
-        How to train; see `NetClassifier`.
-    early_stopping, validation_fraction, n_iter_no_change, tol
-        When to stop; see `NetClassifier`. The rows held out have one mask, drawn once.
-    ema_decay, precision, device, callbacks, net_params, random_state, verbose
+    source : SourceNet, default=None
+        A fitted base, with scouts if there is to be a guide of them. With None the
+        classifier pretrains one on the rows that it is given, and sends its scouts.
+    guide : {"tensor", "global"}, Guide or None, default="tensor"
+        How much each parameter may change. "tensor" takes the smallest and the largest
+        displacement of a parameter tensor for 0 and 1, "global" those of all that is
+        transferred. A `Guide` names parameters of the net, "body.*" and "head.*"; those
+        that it does not name are free. None is plain transfer.
+    temperature : str or (slope, intercept), default="room"
+        How strict the guide is: "freezing", "icy", "chilly", "room", "warm" or
+        "evaporating", or a line; see `Guide.temper`.
+    focus : str, default="zero_enforced_and_normalized"
+        How displacements are scaled; see `Guide.from_displacements`.
+    spread : {"squared", "absolute"}, default="squared"
+        Whether scouts' displacements are squared. "absolute" is more lenient.
+    apply_to : {"update", "gradient"}, default="update"
+        What the guide multiplies; see `Guide.attach`. Under Adam a guide of the
+        gradient does next to nothing.
+    head : {"new", "kept", "averaged"}, default="new"
+        "new" has random weights, and is free to move. "kept" is the source's, for the
+        same classes; it is guided like the body. "averaged" starts all classes at the
+        mean of the source's classes, so that none is ahead, and may change as much as
+        those on average.
+    sparsify_below : float or None, default=None
+        Multipliers that do not exceed this become zero.
+    anchor : float or None, default=None
+        Strength of a pull back to the source, L2-SP [2]_, beside the guide or with
+        ``guide=None`` in its place. It is decoupled: a step goes the share
+        ``learning_rate * anchor`` of the way back, and obeys the guide; see
+        `training.AnchorCallback`. A new head is not pulled.
+    source_params : dict, default=None
+        With ``source=None``, parameters of the `SourceNet` in its place. By default it
+        learns the labels, and sends ten scouts, or as many as there are subsets.
+    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
+            default="adamw"
         See `NetClassifier`.
+    learning_rate : float, default=0.01
+        Learning rate. Guides are below 1 and slow a net down, so that it is higher
+        than elsewhere; compare guides at the best rate of each.
+    weight_decay : float, default=0.0
+        Weight decay, which pulls to zero rather than to the source.
+    schedule : {"cosine", "constant"}, default="cosine"
+        See `NetClassifier`.
+    batch_size, max_epochs, early_stopping, validation_fraction, n_iter_no_change, \
+            tol, clip_norm, ema_decay, class_weight, precision, device, warm_start, \
+            callbacks, net_params, random_state, verbose
+        See `NetClassifier`. By default no rows are held out below 200.
+    epochs_per_call : int, default=1
+        Passes that `partial_fit` makes over the rows of a call, if only one.
 
     Attributes
     ----------
-    encoder_ : TableEncoder or None
-        The fitted encoder; None with a `module`.
-    net_ : ResidentNet
-        The skorch net, with its decoder or head.
-    history_ : DataFrame of shape (n_epochs, n_columns)
-        Losses, learning rate and duration in seconds of each epoch. Losses are in nats
-        a masked cell, squared errors a masked entry, or nats a row.
+    guide_ : Guide or None
+        How much each parameter of the net may change.
+    source_ : SourceNet
+        The source, the one given or the one pretrained.
     classes_ : ndarray of shape (n_classes,)
-        The class labels of the source task, sorted, if ``objective="supervised"``.
+        The class labels, sorted.
+    net_ : ResidentNet
+        The skorch net.
+    encoder_ : TableEncoder or None
+        The encoder of the source.
+    history_ : DataFrame of shape (n_epochs, n_columns)
+        See `NetClassifier`.
     n_features_in_ : int
-        Number of columns.
+        Number of features. Not defined if `X` is a dict.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Column names, if all are strings.
+        Names of the features, if `X` is a DataFrame and all are strings.
 
     See Also
     --------
-    NetClassifier : Takes a source, and so do `WideDeepClassifier` and
-        `WideDeepRegressor`.
-    sklearn.frozen.FrozenEstimator : Makes a fitted source a step of a pipeline.
+    SourceNet : The base and its scouts.
+    NetClassifier : Starts from a source without a guide.
+    few_shot_curve : Compares classifiers that learn from few rows.
 
     Notes
     -----
-    A masked category has the unknown id of its column, a masked number is missing; all
-    that comes of a column, such as month and day of a date, is masked together. The
-    loss is the cross-entropy of masked cells alone [1]_. Values that are missing or
-    unknown are no targets.
+    With the displacements :math:`\theta_s - \theta_0` of scouts :math:`s` from the base
+    the guide of a parameter :math:`w` is
+
+    .. math::
+        m_w = \frac1S \sum_s (\theta_{s,w} - \theta_{0,w})^2, \qquad
+        g_w = \frac{m_w - \min m}{\max m - \min m}, \qquad
+        \theta_w \leftarrow \theta_w + g_w \, \Delta\theta_w
+
+    where :math:`\Delta\theta` is what the optimizer does in a step.
+
+    Columns are matched by name. Those of the source that `X` lacks are named in a
+    warning and taken as missing; those that only `X` has are left out, with a warning.
 
     References
     ----------
-    .. [1] Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for
-       Language Understanding", 2019, https://arxiv.org/abs/1810.04805
+    .. [1] Nikolic, Andric and Nikolic, "Guided Transfer Learning", 2023,
+       https://arxiv.org/abs/2303.16154
+    .. [2] Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning
+       with Convolutional Networks", 2018, https://arxiv.org/abs/1802.01483
 
     Examples
     --------
-    >>> from sklearn_memgen import NetClassifier, SourceNet
-    >>> from sklearn_memgen.datasets import make_memgen_classification
-    >>> X, y = make_memgen_classification(n_samples=2000, random_state=0)
-    >>> source = SourceNet(max_epochs=5, random_state=0).fit(X)
-    >>> source.transform(X[:3]).shape
-    (3, 128)
-    >>> model = NetClassifier(source=source, random_state=0).fit(X[:200], y[:200])
-    >>> model.predict(X[200:]).shape
-    (1800,)
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_memgen import GuidedTransferClassifier, SourceNet
+    >>> X, y = load_digits(return_X_y=True)
+    >>> source = SourceNet(
+    ...     objective="supervised", n_scouts=5, max_epochs=5, scout_epochs=5,
+    ...     random_state=0,
+    ... )
+    >>> source = source.fit(X[y < 6], y[y < 6])
+    >>> few = slice(0, 40)
+    >>> X, y = X[y >= 6], y[y >= 6]
+    >>> model = GuidedTransferClassifier(source=source, random_state=0)
+    >>> model.fit(X[few], y[few]).score(X[40:], y[40:]) > 0.7
+    True
+    >>> model.guide_["head.weight"]  # the head is new
+    tensor(1., dtype=torch.float64)
     """
 
     _parameter_constraints: dict = {
-        **{
-            name: constraint
-            for name, constraint in NetEstimator._parameter_constraints.items()
-            if name not in ("warm_start", "source")
-        },
-        **{name: TableEncoder._parameter_constraints[name] for name in ENCODER_PARAMS},
-        "objective": [StrOptions({"masked", "supervised"})],
-        "module": [callable, None],
-        "module_params": [dict, None],
-        "mask_rate": [Interval(Real, 0, 1, closed="neither")],
-        "n_target_bins": [Interval(Integral, 2, None, closed="left")],
-        "hidden_layer_sizes": ["array-like"],
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "unknown_rate": [Interval(Real, 0, 1, closed="left")],
-        "memorize": [StrOptions({"none", "exact"}), "array-like"],
+        **NetEstimator._parameter_constraints,
+        "class_weight": NetClassifier._parameter_constraints["class_weight"],
+        "guide": [StrOptions(set(SCOPES)), Guide, None],
+        "temperature": [StrOptions(set(TEMPERATURES)), tuple, list],
+        "focus": [StrOptions(set(FOCUSES))],
+        "spread": [StrOptions({"squared", "absolute"})],
+        "apply_to": [StrOptions({"update", "gradient"})],
+        "head": [StrOptions(set(HEADS))],
+        "sparsify_below": [Interval(Real, 0, None, closed="left"), None],
+        "anchor": [Interval(Real, 0, None, closed="left"), None],
+        "source_params": [dict, None],
+        "epochs_per_call": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
         self,
+        source: SourceNet | None = None,
         *,
-        objective: str = "masked",
-        module: Callable[..., nn.Module] | nn.Module | None = None,
-        module_params: dict[str, Any] | None = None,
-        mask_rate: float = 0.15,
-        n_target_bins: int = 16,
-        hidden_layer_sizes: Sequence[int] = (128, 128),
-        embedding_dim: int = 8,
-        dropout: float = 0.0,
-        unknown_rate: float = 0.01,
-        categorical_features: Iterable[Hashable] | None = None,
-        numeric_features: Iterable[Hashable] | None = None,
-        text_features: Iterable[Hashable] | None = None,
-        memorize: str | Iterable[Hashable] = "none",
-        min_frequency: float = 2,
-        n_bins: int = 64,
-        n_text_buckets: int = 2**17,
+        guide: str | Guide | None = "tensor",
+        temperature: str | tuple[float, float] = "room",
+        focus: str = "zero_enforced_and_normalized",
+        spread: str = "squared",
+        apply_to: str = "update",
+        head: str = "new",
+        sparsify_below: float | None = None,
+        anchor: float | None = None,
+        source_params: dict[str, Any] | None = None,
         optimizer: str | Callable[..., Optimizer] = "adamw",
-        learning_rate: float = 3e-3,
-        weight_decay: float = 0.01,
+        learning_rate: float = 0.01,
+        weight_decay: float = 0.0,
         schedule: str = "cosine",
         batch_size: int | str = "auto",
         max_epochs: int | str = "auto",
@@ -183,15 +204,19 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
         n_iter_no_change: int = 5,
         tol: float = 0.0,
         clip_norm: float | None = None,
-        ema_decay: float | None = 0.99,
+        ema_decay: float | None = None,
+        class_weight: dict | str | None = None,
         precision: str = "auto",
         device: str | torch.device = "auto",
+        warm_start: bool = False,
+        epochs_per_call: int = 1,
         callbacks: list[Callback] | None = None,
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
+        NetEstimator.__init__(
+            self,
             optimizer=optimizer,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -206,175 +231,157 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, PretrainedBod
             ema_decay=ema_decay,
             precision=precision,
             device=device,
-            warm_start=False,
+            warm_start=warm_start,
             callbacks=callbacks,
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            source=source,
         )
-        self.objective = objective
-        self.module = module
-        self.module_params = module_params
-        self.mask_rate = mask_rate
-        self.n_target_bins = n_target_bins
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.embedding_dim = embedding_dim
-        self.dropout = dropout
-        self.unknown_rate = unknown_rate
-        self.categorical_features = categorical_features
-        self.numeric_features = numeric_features
-        self.text_features = text_features
-        self.memorize = memorize
-        self.min_frequency = min_frequency
-        self.n_bins = n_bins
-        self.n_text_buckets = n_text_buckets
+        self.guide = guide
+        self.temperature = temperature
+        self.focus = focus
+        self.spread = spread
+        self.apply_to = apply_to
+        self.head = head
+        self.sparsify_below = sparsify_below
+        self.anchor = anchor
+        self.source_params = source_params
+        self.class_weight = class_weight
+        self.epochs_per_call = epochs_per_call
 
-    classes_: np.ndarray
+    source_: SourceNet
+    guide_: Guide | None
 
-    # Once fitted, it stays as it is
+    # What the net is, and what it obeys
 
-    def __sklearn_clone__(self) -> Self:
-        if hasattr(self, "net_"):
-            return self
-        return super().__sklearn_clone__()
+    #: Columns that the source knows and `X` lacks have missing values.
+    _fills_columns = True
 
-    def _refuse_change(self, what: str) -> None:
-        if hasattr(self, "net_"):
+    @property
+    def _epochs_a_chunk(self) -> int:  # type: ignore[override]
+        return self.epochs_per_call
+
+    def _check_source(self) -> None:
+        super()._check_source()
+        if not isinstance(self.temperature, str) and (
+            len(self.temperature) != 2
+            or not all(isinstance(number, Real) for number in self.temperature)
+        ):
             raise ValueError(
-                f"a fitted SourceNet does not change, but {what} was called, and clone "
-                "returns the source itself; make a new one by "
-                "SourceNet(**source.get_params()), or wrap the fitted one in "
-                "sklearn.frozen.FrozenEstimator to make it a step of a pipeline"
+                "temperature must be a name or a pair of numbers, slope and intercept; "
+                f"got {self.temperature!r}"
             )
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, before `fit`.
+    def _make_source(self) -> SourceNet:
+        """Return the source to be pretrained in the place of a given one."""
+        params: dict[str, Any] = {
+            "objective": "supervised",
+            "device": self.device,
+            "precision": self.precision,
+        }
+        return SourceNet(**params | (self.source_params or {}))
 
-        Parameters
-        ----------
-        **params
-            The parameters.
+    def _make_encoder(self) -> Any:
+        if self.source is not None:
+            return getattr(self.source, "encoder_", None)
+        return self._make_source()._make_encoder()
 
-        Returns
-        -------
-        self : SourceNet
-            The source.
+    def _fit_encoder(
+        self, encoder: Any, examples: Examples
+    ) -> tuple[Any, ResidentDataset]:
+        return encoder, examples.encode(encoder)  # it was fitted for the source
 
-        Raises
-        ------
-        ValueError
-            If it is fitted.
-        """
-        if params:
-            self._refuse_change("set_params")
-        return super().set_params(**params)
+    def _encode(
+        self, examples: Examples, held_out: Examples | None
+    ) -> Learning[Encoded]:
+        yield from self._find_source(examples)
+        return self._encode_by(self.source_.encoder_, examples, held_out)
 
-    # Fitting
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
-    ) -> SourceNet:
-        """Train the base, once.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns), or \
-                with a module array-like of shape (n_rows, ...)
-            The table or the arrays.
-        y : array-like of shape (n_rows,), default=None
-            Class labels of the source task, for ``objective="supervised"``; else they
-            are ignored.
-        sample_weight : array-like of shape (n_rows,), default=None
-            Weights of the rows in the loss.
-
-        Returns
-        -------
-        self : SourceNet
-            The fitted source.
-
-        Raises
-        ------
-        ValueError
-            If it is fitted already, there are no labels to learn from, `X` has nothing
-            to mask, or the body returns no features.
-        FloatingPointError
-            If the loss becomes infinite or NaN.
-        """
-        self._learn_alone(self._learning(X, y, sample_weight))
-        return self
-
-    def _learning(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        encodings: SharedEncodings | None = None,
+    def _partial_fit(
+        self, examples: Examples, encoder: Any, *, first: bool
     ) -> Learning[None]:
-        self._refuse_change("fit")
-        sizes = self.hidden_layer_sizes
-        if not len(sizes) or not all(isinstance(n, Integral) and n > 0 for n in sizes):
-            raise ValueError(
-                "hidden_layer_sizes must be one positive integer or more; got "
-                f"{sizes!r}"
-            )
-        encoder = self._make_encoder()
-        classes = None
-        examples: Examples
-        if self.objective == "masked":
-            if issparse(X):
-                raise ValueError(
-                    "sparse input is not supported by objective='masked', which has "
-                    "no columns to mask in it; pass a dense table"
-                )
-            examples = read_unlabeled(self, X, sample_weight, encoder=encoder)
-            if isinstance(examples.data, dict):
-                raise ValueError(
-                    "objective='masked' masks one array; X is a dict of arrays"
-                )
-        elif y is None:
-            raise ValueError("objective='supervised' needs class labels; got y=None")
+        if first:
+            yield from self._find_source(examples)
+            encoder = self.source_.encoder_
+        yield from super()._partial_fit(examples, encoder, first=first)
+
+    def _find_source(self, examples: Examples) -> Learning[None]:
+        """Take the source that is given, or pretrain one."""
+        assert isinstance(examples, LabeledExamples)
+        if self.source is not None:
+            self.source_ = self.source
         else:
-            examples = labeled = read_labeled(
-                self, X, y, sample_weight, encoder=encoder, classes=None, reset=True
-            )
-            classes = labeled.classes
-        examples = replace(examples, encodings=encodings)
-        learning = self._fit(examples, encoder, going_on=False)
-        del X, y, examples  # only tensors are learned from
-        yield from learning
-        if classes is not None:
-            self.classes_ = classes
+            yield from self._pretrain(examples)
+        check_head(self.head, self.source_, examples.classes)
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Compute the features of the body.
+    def _pretrain(self, examples: LabeledExamples) -> Learning[None]:
+        source = self._make_source()
+        given = self.source_params or {}
+        if "random_state" not in given:
+            # Drawn apart, so that the net draws what it draws with a given source.
+            seed = check_random_state(self.random_state).randint(2**31)
+            source.set_params(random_state=seed)
+        if "n_scouts" not in given and isinstance(self.guide, str):
+            source.set_params(n_scouts=10)
+            source._takes_fewer = True
+        yield from source._learning(examples.data, examples.y, examples.sample_weight)
+        self.source_ = source
 
-        Parameters
-        ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns), or \
-                with a module array-like of shape (n_rows, ...)
-            The inputs, with the columns or of the shape seen in `fit`.
+    @property
+    def _start(self) -> SourceNet:
+        """What the net starts from."""
+        return self.source_ if self.source is None else self.source
+
+    def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
+        net = self._start.make_net(1 if n_outputs == 2 else n_outputs)
+        set_head(net, self.head, self._start)
+        return net
+
+    def _make_callbacks(self) -> list[Any]:
+        callbacks = super()._make_callbacks()
+        # Anew for each training, before which parameters may have been set.
+        self.guide_ = make_guide(
+            self._start,
+            self.guide,
+            scale={"spread": self.spread, "focus": self.focus},
+            temperature=self.temperature,
+            sparsify_below=self.sparsify_below,
+            head=self.head,
+        )
+        if self.guide_ is not None:
+            callbacks.append(GuideCallback(self.guide_, apply_to=self.apply_to))
+        if self.anchor:
+            start = transferred(self._start, self.head)
+            callbacks.append(AnchorCallback(self.anchor, start))
+        return callbacks
+
+    # What may change
+
+    def explain_guide(self) -> pd.DataFrame:
+        """Tell which columns, layers and units may change how much.
 
         Returns
         -------
-        features : ndarray of shape (n_rows, n_units), float32
-            The activations of the last hidden layer.
+        frame : DataFrame of shape (n_features + n_layers + n_units, 5)
+            Its `kind` is "feature", "layer" or "unit". `name`: of the column; of the
+            layer, as in `named_parameters`; or of the layer with the number of the
+            unit. `n_parameters`: how many parameters it has: a column those that
+            nothing else goes in by, its embeddings and weights of the first layer.
+            `mean`: their mean multiplier. `zeros`: the share of them that is frozen. A
+            body of your own has features if its first layer has weights for each.
+
+        Raises
+        ------
+        NotFittedError
+            If the classifier is not fitted.
+        ValueError
+            If there is no guide.
         """
         check_is_fitted(self)
-        data = read_inputs(self, X, self.encoder_, reset=False)
-        if self.encoder_ is not None:
-            data = self.encoder_.transform(data)
-        else:
-            self.check_arrays(data)
-        self._follow_device()
-        body = BodyFeatures(
-            self.net_.module_.body, self.net_.device, self.net_.precision
-        )
-        return body.features(as_rows(data)).numpy()
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []
-        tags.input_tags.sparse &= self.objective == "supervised"
-        tags.target_tags.required = self.objective == "supervised"
-        return tags
+        if self.guide_ is None:
+            raise ValueError("guide=None: there is no guide to explain")
+        features = getattr(self, "feature_names_in_", None)
+        if features is None and hasattr(self, "n_features_in_"):
+            features = [f"x{j}" for j in range(self.n_features_in_)]
+        return explain_guide(self.guide_, self.net_.module_, self.encoder_, features)

@@ -186,6 +186,17 @@ class MaskedTableNet(_MaskedNet):
         losses = self._cell_losses(self.decoder(features).float(), targets)
         return _row_losses(losses, masked & there)
 
+    def predict_only(self, cells: Sequence[int]) -> None:
+        """Leave all but some cells out of the loss; all are masked as before.
+
+        Parameters
+        ----------
+        cells : sequence of int
+            The cells that remain.
+        """
+        chosen = torch.tensor(list(cells), device=self.cells.device)
+        self.is_open = self.is_open & torch.isin(self.cells, chosen)
+
     def targets(self, numbers: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is to be predicted, and where there is something.
 

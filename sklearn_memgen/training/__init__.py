@@ -1,5 +1,6 @@
 """How a net learns: resident data, the training loop, optimizers."""
 
+from sklearn_memgen.training.anchor import AnchorCallback
 from sklearn_memgen.training.batches import (
     ArrayTensors,
     Batch,
@@ -12,6 +13,7 @@ from sklearn_memgen.training.batches import (
 from sklearn_memgen.training.calibration import calibrate
 from sklearn_memgen.training.class_means import ClassMeans
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
+from sklearn_memgen.training.displacement import Displacement
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
 from sklearn_memgen.training.guide import Guide
@@ -40,16 +42,19 @@ from sklearn_memgen.training.pruning import (
     random_masks,
 )
 from sklearn_memgen.training.regression import ResidentRegressionNet
+from sklearn_memgen.training.stacking_rule import members_a_chunk
 from sklearn_memgen.training.threads import worthwhile_threads
 from sklearn_memgen.training.ticket import Ticket
 from sklearn_memgen.training.trace import Trace
 
 __all__ = [
     "FTRL",
+    "AnchorCallback",
     "ArrayTensors",
     "Batch",
     "BodyFeatures",
     "ClassMeans",
+    "Displacement",
     "Guide",
     "GuideCallback",
     "GuideDisplay",
@@ -80,6 +85,7 @@ __all__ = [
     "full_masks",
     "inherit_training",
     "mask_distance",
+    "members_a_chunk",
     "pool_logits",
     "pool_outputs",
     "probabilities",

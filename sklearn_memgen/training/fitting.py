@@ -11,6 +11,7 @@ import pandas as pd
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 
+from sklearn_memgen.training.anchor import AnchorCallback
 from sklearn_memgen.training.batches import Pass, ResidentDataset
 from sklearn_memgen.training.guide_callback import GuideCallback
 from sklearn_memgen.training.net import ResidentNet
@@ -146,7 +147,7 @@ def _prepared(
         # The net keeps no data, neither in memory nor when it is pickled.
         net.train_split = None
         for _, callback in net.callbacks_:
-            if isinstance(callback, GuideCallback):
+            if isinstance(callback, GuideCallback | AnchorCallback):
                 callback.on_train_end(net)  # which skorch leaves out after an error
 
 

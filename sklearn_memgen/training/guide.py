@@ -18,7 +18,7 @@ from sklearn_memgen.training.guided_step import (
 )
 from sklearn_memgen.training.multipliers import Multipliers, check_option
 
-__all__ = ["Guide"]
+__all__ = ["Guide", "Parameters", "named_parameters"]
 
 #: What has the parameters of a net by name.
 Parameters = nn.Module | Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]
@@ -49,6 +49,7 @@ class Guide(Multipliers):
 
     See Also
     --------
+    Displacement : What scouts did, of which several guides can be made.
     GuideCallback : Hands a guide to an estimator.
     GuideDisplay : Draws a guide.
 
@@ -156,7 +157,7 @@ class Guide(Multipliers):
         >>> [name for name, multiplier in guide.items() if multiplier]
         ['2.weight', '2.bias']
         """
-        known = _named(parameters)
+        known = named_parameters(parameters)
         patterns = [names] if isinstance(names, str) else list(names)
         if types:
             if not isinstance(parameters, nn.Module):
@@ -217,7 +218,7 @@ class Guide(Multipliers):
         >>> [round(m.item(), 2) for m in Guide.layerwise(net, 0.5).values()]
         [0.5, 0.5, 1.0, 1.0]
         """
-        known = _named(parameters)
+        known = named_parameters(parameters)
         layer_of: dict[str, int] = {}
         if layers is None:
             owners = list(dict.fromkeys(n.rpartition(".")[0] for n in known))
@@ -307,11 +308,10 @@ class Guide(Multipliers):
         """
         check_option("scope", scope, guide_spread.SCOPES)
         check_option("focus", focus, guide_spread.FOCUSES)
-        spread = guide_spread.mean_spread(
-            _named(base),
-            (_named(scout) for scout in scouts),
-            squared=squared,
-        )
+        sums = guide_spread.SpreadSums(named_parameters(base))
+        for scout in scouts:
+            sums.include(sums.moved(named_parameters(scout)))
+        spread = sums.mean(squared=squared)
         scaled = guide_spread.focus_spread(spread, scope=scope, focus=focus)
         return cls({name: value.float() for name, value in scaled.items()})
 
@@ -365,11 +365,12 @@ class Guide(Multipliers):
             optimizers = [target] if isinstance(target, Optimizer) else list(target)
         if parameters is None:
             raise TypeError("parameters is None: optimizers do not know their names")
-        found = match_parameters(self, _named(parameters))
+        found = match_parameters(self, named_parameters(parameters))
         return guide_steps(optimizers, found, apply_to)
 
 
-def _named(parameters: Parameters) -> dict[str, Tensor]:
+def named_parameters(parameters: Parameters) -> dict[str, Tensor]:
+    """Return parameters by name, of a module or of what has them."""
     if isinstance(parameters, nn.Module):
         return dict(parameters.named_parameters())
     return dict(parameters)

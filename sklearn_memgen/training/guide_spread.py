@@ -3,79 +3,125 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-__all__ = ["FOCUSES", "SCOPES", "TEMPERATURES", "focus_spread", "mean_spread", "temper"]
+__all__ = ["FOCUSES", "SCOPES", "TEMPERATURES", "SpreadSums", "focus_spread", "temper"]
 
 SCOPES = ("tensor", "global")
 FOCUSES = ("zero_enforced_and_normalized", "zero_enforced", "normalized", "raw")
 
 
-def mean_spread(
-    base: Mapping[str, Tensor],
-    scouts: Iterable[Mapping[str, Tensor]],
-    *,
-    squared: bool,
-) -> dict[str, Tensor]:
-    """Return how far each parameter went from the base, on average over the scouts.
+class SpreadSums:
+    """Sums, over scouts, of how far each parameter went from the base.
+
+    They stay on the device of the base, and scouts need not be kept.
 
     Parameters
     ----------
-    base : dict of str to Tensor
-        The parameters that all scouts began with.
-    scouts : iterable of dict of str to Tensor
-        Theirs in the end. They are read one by one, so that not all need be held.
-    squared : bool
-        Whether to average squares, or absolute values.
-
-    Returns
-    -------
-    spread : dict of str to Tensor
-        In float64, on the CPU, of the shapes of the parameters.
-
-    Raises
-    ------
-    ValueError
-        If there is no scout, or one has other parameters, shapes, or values that are
-        not finite.
+    base : mapping of str to Tensor
+        The parameters that all scouts began with. They are copied, for what is trained
+        in place would take its base along.
     """
-    start = {name: _plain(value) for name, value in base.items()}
-    sums = {name: torch.zeros_like(value) for name, value in start.items()}
-    n_scouts = 0
-    for scout in scouts:
-        if set(scout) != set(start):
-            names = sorted(set(scout) ^ set(start))
+
+    def __init__(self, base: Mapping[str, Tensor]) -> None:
+        self.base = {name: value.detach().clone() for name, value in base.items()}
+        self.squares = self._zeros()
+        self.absolutes = self._zeros()
+        self.n_scouts = 0
+
+    def _zeros(self) -> dict[str, Tensor]:
+        return {
+            name: torch.zeros_like(value, dtype=_sum_dtype(value))
+            for name, value in self.base.items()
+        }
+
+    def moved(self, scout: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return how far a scout went.
+
+        Raises
+        ------
+        ValueError
+            If it has other parameters or shapes than the base, or values that are not
+            finite.
+        """
+        which = f"scout {self.n_scouts}"
+        if set(scout) != set(self.base):
+            names = sorted(set(scout) ^ set(self.base))
             raise ValueError(
-                f"scout {n_scouts} and the base do not have the same parameters; one "
-                f"of them alone has {names}"
+                f"{which} and the base do not have the same parameters; one of them "
+                f"alone has {names}"
             )
-        for name, value in scout.items():
-            if value.shape != start[name].shape:
+        moved = {}
+        for name, start in self.base.items():
+            value = scout[name].detach()
+            if value.shape != start.shape:
                 raise ValueError(
-                    f"{name!r} of scout {n_scouts} has the shape {tuple(value.shape)}, "
-                    f"that of the base {tuple(start[name].shape)}"
+                    f"{name!r} of {which} has the shape {tuple(value.shape)}, that of "
+                    f"the base {tuple(start.shape)}"
                 )
-            moved = _plain(value) - start[name]
-            if not moved.isfinite().all():
-                worst = moved[~moved.isfinite()][0].item()
+            dtype = _sum_dtype(start)
+            way = value.to(start.device, dtype) - start.to(dtype)
+            if not way.isfinite().all():
+                worst = way[~way.isfinite()][0].item()
                 raise ValueError(
-                    f"{name!r} of scout {n_scouts} is not finite: it moved by {worst}"
+                    f"{name!r} of {which} is not finite: it moved by {worst}"
                 )
-            sums[name] += moved.square() if squared else moved.abs()
-        n_scouts += 1
-    if not n_scouts:
-        raise ValueError("scouts is empty; a guide needs one of them at least")
-    if not any(total.any() for total in sums.values()):
-        warnings.warn(
-            f"none of the {n_scouts} scouts differs from the base, and the guide "
-            "freezes everything; was the base a copy of what the scouts began with?",
-            UserWarning,
-            stacklevel=3,
-        )
-    return {name: total / n_scouts for name, total in sums.items()}
+            moved[name] = way
+        return moved
+
+    def include(self, moved: Mapping[str, Tensor]) -> None:
+        """Count a scout that `moved` so far."""
+        for name, way in moved.items():
+            self.squares[name] += way.square()
+            self.absolutes[name] += way.abs()
+        self.n_scouts += 1
+
+    def mean(self, *, squared: bool) -> dict[str, Tensor]:
+        """Return how far each parameter went on average.
+
+        Parameters
+        ----------
+        squared : bool
+            Whether to average squares, or absolute values.
+
+        Returns
+        -------
+        spread : dict of str to Tensor
+            In float64, on the CPU, of the shapes of the parameters.
+
+        Raises
+        ------
+        ValueError
+            If there is no scout.
+
+        Warns
+        -----
+        UserWarning
+            If no scout differs from the base.
+        """
+        if not self.n_scouts:
+            raise ValueError("scouts is empty; a guide needs one of them at least")
+        if not any(total.any() for total in self.absolutes.values()):
+            warnings.warn(
+                f"none of the {self.n_scouts} scouts differs from the base, and the "
+                "guide freezes everything; was the base a copy of what the scouts "
+                "began with, and did they learn anything?",
+                UserWarning,
+                stacklevel=3,
+            )
+        sums = self.squares if squared else self.absolutes
+        return {
+            name: total.to("cpu", torch.float64) / self.n_scouts
+            for name, total in sums.items()
+        }
+
+
+def _sum_dtype(value: Tensor) -> torch.dtype:
+    """Return float64, or float32 where the device has no float64."""
+    return torch.float32 if value.device.type == "mps" else torch.float64
 
 
 def focus_spread(
@@ -127,8 +173,3 @@ def _ends(values: Tensor) -> tuple[float, float]:
         return 0.0, 0.0
     low, high = values.min().item(), values.max().item()
     return (0.0 if low == high else low), high
-
-
-def _plain(value: Tensor) -> Tensor:
-    # A copy, for the value may go on changing.
-    return value.detach().to("cpu", torch.float64, copy=True)

@@ -1,0 +1,147 @@
+"""The guide and the head of a net for another task, made of those of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sklearn_memgen.training import Guide
+
+__all__ = ["HEADS", "check_head", "make_guide", "set_head", "transferred"]
+
+#: Where the weights of the head come from.
+HEADS = ("new", "kept", "averaged")
+
+
+def check_head(head: str, source: Any, classes: np.ndarray) -> None:
+    """Raise a ValueError if a head cannot be taken from a source.
+
+    Parameters
+    ----------
+    head : {"new", "kept", "averaged"}
+        See `GuidedTransferClassifier`.
+    source : SourceNet
+        Fitted.
+    classes : ndarray of shape (n_classes,)
+        The classes to learn.
+    """
+    if head == "new":
+        return
+    known = getattr(source, "classes_", None)
+    if known is None:
+        raise ValueError(
+            f"head={head!r} needs a source with a head, but this one was fitted with "
+            f"objective={source.objective!r}; use head='new'"
+        )
+    if head == "kept" and known.tolist() != classes.tolist():
+        raise ValueError(
+            f"head='kept' needs the classes of the source, {known.tolist()!r}; y has "
+            f"{classes.tolist()!r}; use head='new' or 'averaged'"
+        )
+
+
+def set_head(net: nn.Module, head: str, source: Any) -> None:
+    """Give a net the weights of the source's head, as they are or averaged.
+
+    Averaged, all outputs are the mean of the source's outputs, so that no class is
+    ahead of another. One output, which is the difference of two classes, is zero then.
+
+    Parameters
+    ----------
+    net : HeadedNet
+        The net, on the host; changed in place.
+    head : {"new", "kept", "averaged"}
+        "new" leaves it as it is.
+    source : SourceNet
+        Fitted.
+    """
+    if head == "new":
+        return
+    own: Any = net.head
+    learned = source.net_.module_.head
+    with torch.no_grad():
+        for name in ("weight", "bias"):
+            value, target = getattr(learned, name).cpu(), getattr(own, name)
+            if head == "averaged":
+                value = torch.zeros(1) if 1 in (len(value), len(target)) else value
+                value = value.mean(0)
+            target.copy_(value.expand_as(target))
+
+
+def make_guide(
+    source: Any,
+    guide: str | Guide | None,
+    *,
+    scale: Mapping[str, str],
+    temperature: Any,
+    sparsify_below: float | None,
+    head: str,
+) -> Guide | None:
+    """Make the guide of a net that starts from a source.
+
+    Parameters
+    ----------
+    source : SourceNet
+        Fitted.
+    guide : {"tensor", "global"}, Guide or None
+        See `GuidedTransferClassifier`.
+    scale : mapping
+        `spread` and `focus` of `Displacement.guide`.
+    temperature : str or pair of float
+        See `Guide.temper`.
+    sparsify_below : float or None
+        See `Guide.sparsify`.
+    head : {"new", "kept", "averaged"}
+        What becomes of the source's head.
+
+    Returns
+    -------
+    guide : Guide or None
+        By the names of the net; None if nothing is to be guided.
+
+    Raises
+    ------
+    ValueError
+        If the source has sent no scouts.
+    """
+    if guide is None:
+        return None
+    if isinstance(guide, str):
+        displacement = getattr(source, "displacement_", None)
+        if displacement is None:
+            raise ValueError(
+                f"guide={guide!r} is made of what scouts found, but the source has "
+                "sent none; fit SourceNet(n_scouts=...), or use guide=None"
+            )
+        if head == "new":  # what is left behind does not count
+            displacement = displacement.only("body.")
+        made = displacement.guide(scope=guide, **scale)
+    else:
+        made = guide
+    if isinstance(temperature, str):
+        made = made.temper(temperature)
+    else:
+        slope, intercept = temperature
+        made = made.temper(slope=slope, intercept=intercept)
+    if sparsify_below is not None:
+        made = made.sparsify(sparsify_below)
+    if not isinstance(guide, str):
+        return made
+    multipliers: dict[str, Any] = dict(made)
+    for name in ("head.weight", "head.bias"):
+        if head == "new":
+            multipliers[name] = 1.0
+        elif head == "averaged":
+            multipliers[name] = multipliers[name].mean(0, keepdim=True)
+    return Guide(multipliers)
+
+
+def transferred(source: Any, head: str) -> dict[str, Tensor]:
+    """Return the parameters of a net that come from the source, by name."""
+    parameters = dict(source.net_.module_.named_parameters())
+    parts = ("body.", "head.") if head == "kept" else ("body.",)
+    return {name: p for name, p in parameters.items() if name.startswith(parts)}
