@@ -17,8 +17,9 @@ __all__ = ["BATCH_SIZES", "SparseLinear", "choose_kernel", "store_sparsely"]
 #: Batches that kernels are timed on. One of another size takes what was best for the
 #: next smaller one.
 BATCH_SIZES = (1, 16, 512)
-#: Rows that the CSR kernel multiplies at once: so many that they stay in the cache.
-_CSR_ROWS = 256
+#: Rows that the CSR kernel multiplies at once: as many as a compacted net predicts at
+#: once, whose parts need not be put together then.
+_CSR_ROWS = 1024
 #: Up to so many rows are not worth being transposed before.
 _FEW_ROWS = 64
 #: If less than this share of the inputs has weights, only these are transposed.
