@@ -43,7 +43,9 @@ class ManyNetsMixin(ClassifierMixin):
         labels : ndarray of shape (n_rows,)
             Labels from `classes_`.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        # First, for it raises where there are no classes yet.
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
     def _make_checked_estimator(self, rng: np.random.RandomState) -> NetClassifier:
         """Return the estimator, checked as its own `fit` would, with a seed."""
