@@ -82,8 +82,7 @@ class GuidedTransferClassifier(NetClassifier):
     source_params : dict, default=None
         With ``source=None``, parameters of the `SourceNet` in its place. By default it
         learns the labels, and sends ten scouts, or as many as there are subsets.
-    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, \
-            default="adamw"
+    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, default="adamw"
         See `NetClassifier`.
     learning_rate : float, default=0.01
         Learning rate. Guides are below 1 and slow a net down, so that it is higher
@@ -92,10 +91,12 @@ class GuidedTransferClassifier(NetClassifier):
         Weight decay, which pulls to zero rather than to the source.
     schedule : {"cosine", "constant"}, default="cosine"
         See `NetClassifier`.
-    batch_size, max_epochs, early_stopping, validation_fraction, n_iter_no_change, \
-            tol, clip_norm, ema_decay, class_weight, precision, device, warm_start, \
-            callbacks, net_params, random_state, verbose
+    batch_size, max_epochs, clip_norm, ema_decay, class_weight, precision, device
+        See `NetClassifier`.
+    early_stopping, validation_fraction, n_iter_no_change, tol
         See `NetClassifier`. By default no rows are held out below 200.
+    warm_start, callbacks, net_params, random_state, verbose
+        See `NetClassifier`.
     epochs_per_call : int, default=1
         Passes that `partial_fit` makes over the rows of a call, if only one.
 
