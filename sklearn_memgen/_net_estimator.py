@@ -165,8 +165,6 @@ class NetEstimator(BaseEstimator):
 
     #: Most epochs that "auto" takes where no held-out rows stop the net.
     _most_epochs: int | None = None
-    #: Passes over a chunk that `partial_fit` makes.
-    _epochs_a_chunk: int = 1
     #: What trains the module.
     _net_type: type[ResidentNet] = ResidentNet
 
@@ -320,7 +318,7 @@ class NetEstimator(BaseEstimator):
         )
 
     def _partial_fit(
-        self, examples: Examples, encoder: Any, *, first: bool
+        self, examples: Examples, encoder: Any, *, first: bool, n_epochs: int = 1
     ) -> Learning[None]:
         """Learn a chunk, at a constant learning rate."""
         if not first:
@@ -335,7 +333,7 @@ class NetEstimator(BaseEstimator):
             Encoded(encoder, chunk, None),
             examples.n_outputs,
             schedule="constant",
-            max_epochs=self._epochs_a_chunk,
+            max_epochs=n_epochs,
             ema_decay=None,  # the next chunk goes on from the weights themselves
         )
 

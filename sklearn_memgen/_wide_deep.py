@@ -188,12 +188,12 @@ class WideDeepEstimator(NetEstimator):
         return not isinstance(self.caution, str) and bool(self.caution)
 
     def _partial_fit(
-        self, examples: Examples, encoder: Any, *, first: bool
+        self, examples: Examples, encoder: Any, *, first: bool, n_epochs: int = 1
     ) -> Learning[None]:
         if first:  # no chunk is large enough to try both
             self.cautious_ = self._given_caution
             encoder = self._make_encoder()
-        return super()._partial_fit(examples, encoder, first=first)
+        return super()._partial_fit(examples, encoder, first=first, n_epochs=n_epochs)
 
     def _encode(
         self, examples: Examples, held_out: Examples | None

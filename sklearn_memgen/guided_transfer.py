@@ -259,10 +259,6 @@ class GuidedTransferClassifier(NetClassifier):
     #: Columns that the source knows and `X` lacks have missing values.
     _fills_columns = True
 
-    @property
-    def _epochs_a_chunk(self) -> int:  # type: ignore[override]
-        return self.epochs_per_call
-
     def _check_source(self) -> None:
         super()._check_source()
         if not isinstance(self.temperature, str) and (
@@ -300,12 +296,15 @@ class GuidedTransferClassifier(NetClassifier):
         return self._encode_by(self.source_.encoder_, examples, held_out)
 
     def _partial_fit(
-        self, examples: Examples, encoder: Any, *, first: bool
+        self, examples: Examples, encoder: Any, *, first: bool, n_epochs: int = 1
     ) -> Learning[None]:
         if first:
             yield from self._find_source(examples)
             encoder = self.source_.encoder_
-        yield from super()._partial_fit(examples, encoder, first=first)
+        n_epochs = n_epochs * self.epochs_per_call
+        yield from super()._partial_fit(
+            examples, encoder, first=first, n_epochs=n_epochs
+        )
 
     def _find_source(self, examples: Examples) -> Learning[None]:
         """Take the source that is given, or pretrain one."""
