@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,19 +30,21 @@ from sklearn_memgen._source import PretrainedBody
 from sklearn_memgen.training import (
     BodyFeatures,
     Displacement,
+    DisplacementPath,
     Guide,
     Member,
     Population,
     ResidentDataset,
     ResidentNet,
     TrainedMember,
+    WayPoints,
     auto_batch_size,
     auto_max_epochs,
     members_a_chunk,
     resolve_device,
 )
 
-__all__ = ["ScoutingBody", "explore"]
+__all__ = ["Exploration", "ScoutingBody", "explore"]
 
 #: Scouts that are held at once at least; a GPU holds more.
 _FEWEST_TOGETHER = 8
@@ -61,12 +64,14 @@ class ScoutingBody(PretrainedBody):
     scout_tasks: str | Callable[..., Any]
     scout_epochs: int | None
     scout_learning_rate: float | None
+    scout_stages: int
 
     #: Whether to send as many scouts, to as many groups, as there are, if there are
     #: fewer than asked for: where nobody has asked for a number.
     _takes_fewer = False
 
     displacement_: Displacement
+    displacement_path_: DisplacementPath
     guide_: Guide
     scouts_: pd.DataFrame
 
@@ -75,6 +80,8 @@ class ScoutingBody(PretrainedBody):
 
         `n_classes` is None if the source learns none.
         """
+        if self.n_scouts is not None and self.scout_epochs is not None:
+            stage_ends(self.scout_stages, self.scout_epochs)
         if self.n_scouts is None or self.scout_tasks not in ("auto", "classes"):
             return
         if self._takes_fewer:
@@ -110,15 +117,17 @@ class ScoutingBody(PretrainedBody):
         encoded = Encoded(self.encoder_, examples.encode(self.encoder_), None)
         data = encoded.with_even_weights().training
         kind, tasks = self._make_tasks(data, examples, X, y, places)
-        displacement, scouts = explore(self, tasks, data, kind, examples.n_outputs)
-        if not displacement.n_scouts:
+        found = explore(self, tasks, data, kind, examples.n_outputs)
+        if not found.displacement.n_scouts:
             warnings.warn(
                 "no scout came back, so there is no guide_; the base is fitted",
                 UserWarning,
                 stacklevel=5,
             )
             return
-        self.displacement_, self.scouts_ = displacement.cpu(), scouts
+        self.displacement_, self.scouts_ = found.displacement.cpu(), found.scouts
+        if found.path is not None:
+            self.displacement_path_ = found.path.cpu()
         self.guide_ = self.displacement_.guide()
 
     def _make_tasks(
@@ -177,6 +186,25 @@ class ScoutingBody(PretrainedBody):
     classes_: np.ndarray
 
 
+@dataclass(frozen=True)
+class Exploration:
+    """What scouts found.
+
+    Parameters
+    ----------
+    displacement : Displacement
+        How far all scouts went.
+    scouts : DataFrame of shape (n_scouts, n_columns)
+        See `SourceNet.scouts_`.
+    path : DisplacementPath or None
+        How far on each part of their way; None if they were measured at its end alone.
+    """
+
+    displacement: Displacement
+    scouts: pd.DataFrame
+    path: DisplacementPath | None
+
+
 def explore(
     source: ScoutingBody,
     tasks: Sequence[ScoutTask],
@@ -185,7 +213,7 @@ def explore(
     n_outputs: int,
     *,
     strategy: str = "auto",
-) -> tuple[Displacement, pd.DataFrame]:
+) -> Exploration:
     """Train scouts from copies of a base, and measure how far they went.
 
     Parameters
@@ -205,10 +233,8 @@ def explore(
 
     Returns
     -------
-    displacement : Displacement
-        Of all scouts, on the device of the base.
-    scouts : DataFrame of shape (n_scouts, n_columns)
-        See `SourceNet.scouts_`.
+    found : Exploration
+        On the device of the base.
 
     Warns
     -----
@@ -220,12 +246,22 @@ def explore(
     FloatingPointError
         If the loss of a scout becomes infinite or NaN.
     """
-    displacement = Displacement(source.net_.module_)
+    base = source.net_.module_
+    displacement = Displacement(base)
+    n_stages = source.scout_stages
+    path = DisplacementPath(base, n_stages) if n_stages > 1 else None
     # All scouts have one seed, so that they differ by their tasks alone.
     seed = source._rng.randint(2**31)
-    make_scout = _scout_maker(source, tasks, data, n_outputs)
+    make_scout, max_epochs = _scout_maker(source, tasks, data, n_outputs)
+    ends = stage_ends(n_stages, max_epochs)
     members = [
-        Member(partial(make_scout, task), data, seed=seed, rows=task.rows)
+        Member(
+            partial(make_scout, task),
+            data,
+            seed=seed,
+            rows=task.rows,
+            callbacks=[] if path is None else [WayPoints(ends)],
+        )
         for task in tasks
     ]
     # No more nets at once than are computed together, so that memory is bounded.
@@ -247,6 +283,8 @@ def explore(
             row = {kind: task.name, "n_rows": len(learned)}
             rows.append(row | _measure(displacement, scout, learned, source.objective))
             displacement.add(scout.net.module_)
+            if path is not None:
+                path.add(scout.callbacks[0].points)
         if population.interrupted_:
             warnings.warn(
                 f"scouting was interrupted; {displacement.n_scouts} of {len(tasks)} "
@@ -255,7 +293,22 @@ def explore(
                 stacklevel=6,
             )
             break
-    return displacement, pd.DataFrame(rows)
+    return Exploration(displacement, pd.DataFrame(rows), path)
+
+
+def stage_ends(n_stages: int, max_epochs: int) -> list[int]:
+    """Return the last epoch of each stage of the way of scouts.
+
+    Raises
+    ------
+    ValueError
+        If there are more stages than epochs.
+    """
+    if n_stages > max_epochs:
+        raise ValueError(
+            f"scout_stages={n_stages}, but scouts learn for {max_epochs} epochs only"
+        )
+    return [round(max_epochs * (k + 1) / n_stages) for k in range(n_stages)]
 
 
 def _scout_maker(
@@ -263,8 +316,8 @@ def _scout_maker(
     tasks: Sequence[ScoutTask],
     data: ResidentDataset,
     n_outputs: int,
-) -> Callable[[ScoutTask], ResidentNet]:
-    """Return what makes the net of a scout of its task."""
+) -> tuple[Callable[[ScoutTask], ResidentNet], int]:
+    """Return what makes the net of a scout of its task, and its epochs."""
     n_rows = [len(data) if task.rows is None else len(task.rows) for task in tasks]
     # The same for all, or they could not be computed together.
     batch_size = auto_batch_size(source.batch_size, int(np.mean(n_rows)))
@@ -274,7 +327,8 @@ def _scout_maker(
     max_epochs = source.scout_epochs or auto_max_epochs(
         source.max_epochs, int(np.mean(n_rows)), batch_size
     )
-    return partial(_make_scout, like, n_outputs, batch_size, max_epochs)
+    make = partial(_make_scout, like, n_outputs, batch_size, max_epochs)
+    return make, max_epochs
 
 
 def _make_scout(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_memgen.training import Guide
+from sklearn_memgen.training import Displacement, DisplacementPath, Guide, GuidePath
 
 __all__ = ["HEADS", "check_head", "make_guide", "set_head", "transferred"]
 
@@ -74,21 +74,24 @@ def set_head(net: nn.Module, head: str, source: Any) -> None:
 
 def make_guide(
     source: Any,
-    guide: str | Guide | None,
+    guide: str | Guide | GuidePath | None,
     *,
+    by_distance: bool,
     scale: Mapping[str, str],
     temperature: Any,
     sparsify_below: float | None,
     head: str,
-) -> Guide | None:
+) -> Guide | GuidePath | None:
     """Make the guide of a net that starts from a source.
 
     Parameters
     ----------
     source : SourceNet
         Fitted.
-    guide : {"tensor", "global"}, Guide or None
+    guide : {"tensor", "global"}, Guide, GuidePath or None
         See `GuidedTransferClassifier`.
+    by_distance : bool
+        Whether to make a path of guides.
     scale : mapping
         `spread` and `focus` of `Displacement.guide`.
     temperature : str or pair of float
@@ -100,38 +103,60 @@ def make_guide(
 
     Returns
     -------
-    guide : Guide or None
+    guide : Guide, GuidePath or None
         By the names of the net; None if nothing is to be guided.
 
     Raises
     ------
     ValueError
-        If the source has sent no scouts.
+        If the source has sent no scouts, or none that were measured on their way.
     """
     if guide is None:
         return None
-    if isinstance(guide, str):
-        displacement = getattr(source, "displacement_", None)
-        if displacement is None:
-            raise ValueError(
-                f"guide={guide!r} is made of what scouts found, but the source has "
-                "sent none; fit SourceNet(n_scouts=...), or use guide=None"
-            )
+
+    def change(made: Guide) -> Guide:
+        if isinstance(temperature, str):
+            made = made.temper(temperature)
+        else:
+            slope, intercept = temperature
+            made = made.temper(slope=slope, intercept=intercept)
+        if sparsify_below is not None:
+            made = made.sparsify(sparsify_below)
+        return _with_head(made, head) if isinstance(guide, str) else made
+
+    made = guide
+    if isinstance(made, str):
+        displacement = _find_displacement(source, made, by_distance)
         if head == "new":  # what is left behind does not count
             displacement = displacement.only("body.")
-        made = displacement.guide(scope=guide, **scale)
-    else:
-        made = guide
-    if isinstance(temperature, str):
-        made = made.temper(temperature)
-    else:
-        slope, intercept = temperature
-        made = made.temper(slope=slope, intercept=intercept)
-    if sparsify_below is not None:
-        made = made.sparsify(sparsify_below)
-    if not isinstance(guide, str):
-        return made
-    multipliers: dict[str, Any] = dict(made)
+        made = displacement.guide(scope=made, **scale)
+    return made.map(change) if isinstance(made, GuidePath) else change(made)
+
+
+def _find_displacement(
+    source: Any, guide: str, by_distance: bool
+) -> Displacement | DisplacementPath:
+    """Return what scouts found, on their whole way or on its parts."""
+    displacement = getattr(source, "displacement_", None)
+    if displacement is None:
+        raise ValueError(
+            f"guide={guide!r} is made of what scouts found, but the source has "
+            "sent none; fit SourceNet(n_scouts=...), or use guide=None"
+        )
+    if not by_distance:
+        return displacement
+    path = getattr(source, "displacement_path_", None)
+    if path is None:
+        raise ValueError(
+            "by_distance=True needs scouts that were measured on their way, but those "
+            "of the source were at its end alone; fit SourceNet(scout_stages=3)"
+        )
+    return path
+
+
+def _with_head(guide: Guide, head: str) -> Guide:
+    """Return a guide with the multipliers that a head has."""
+    multipliers: dict[str, Any] = dict(guide)
     for name in ("head.weight", "head.bias"):
         if head == "new":
             multipliers[name] = 1.0

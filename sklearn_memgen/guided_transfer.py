@@ -32,6 +32,7 @@ from sklearn_memgen.training import (
     AnchorCallback,
     Guide,
     GuideCallback,
+    GuidePath,
     ResidentDataset,
 )
 from sklearn_memgen.training.guide_spread import FOCUSES, SCOPES, TEMPERATURES
@@ -52,11 +53,15 @@ class GuidedTransferClassifier(NetClassifier):
     source : SourceNet, default=None
         A fitted base, with scouts if there is to be a guide of them. With None the
         classifier pretrains one on the rows that it is given, and sends its scouts.
-    guide : {"tensor", "global"}, Guide or None, default="tensor"
+    guide : {"tensor", "global"}, Guide, GuidePath or None, default="tensor"
         How much each parameter may change. "tensor" takes the smallest and the largest
         displacement of a parameter tensor for 0 and 1, "global" those of all that is
         transferred. A `Guide` names parameters of the net, "body.*" and "head.*"; those
         that it does not name are free. None is plain transfer.
+    by_distance : bool, default=False
+        Whether there are several guides, by how far the net is from its start: one for
+        each stage that scouts were measured in, `SourceNet(scout_stages=...)`. Each
+        epoch takes the guide of the stage in which scouts were as far.
     temperature : str or (slope, intercept), default="room"
         How strict the guide is: "freezing", "icy", "chilly", "room", "warm" or
         "evaporating", or a line; see `Guide.temper`.
@@ -102,7 +107,7 @@ class GuidedTransferClassifier(NetClassifier):
 
     Attributes
     ----------
-    guide_ : Guide or None
+    guide_ : Guide, GuidePath or None
         How much each parameter of the net may change.
     source_ : SourceNet
         The source, the one given or the one pretrained.
@@ -169,7 +174,8 @@ class GuidedTransferClassifier(NetClassifier):
     _parameter_constraints: dict = {
         **NetEstimator._parameter_constraints,
         "class_weight": NetClassifier._parameter_constraints["class_weight"],
-        "guide": [StrOptions(set(SCOPES)), Guide, None],
+        "guide": [StrOptions(set(SCOPES)), Guide, GuidePath, None],
+        "by_distance": ["boolean"],
         "temperature": [StrOptions(set(TEMPERATURES)), tuple, list],
         "focus": [StrOptions(set(FOCUSES))],
         "spread": [StrOptions({"squared", "absolute"})],
@@ -185,7 +191,8 @@ class GuidedTransferClassifier(NetClassifier):
         self,
         source: SourceNet | None = None,
         *,
-        guide: str | Guide | None = "tensor",
+        guide: str | Guide | GuidePath | None = "tensor",
+        by_distance: bool = False,
         temperature: str | tuple[float, float] = "room",
         focus: str = "zero_enforced_and_normalized",
         spread: str = "squared",
@@ -240,6 +247,7 @@ class GuidedTransferClassifier(NetClassifier):
             source=source,
         )
         self.guide = guide
+        self.by_distance = by_distance
         self.temperature = temperature
         self.focus = focus
         self.spread = spread
@@ -252,7 +260,7 @@ class GuidedTransferClassifier(NetClassifier):
         self.epochs_per_call = epochs_per_call
 
     source_: SourceNet
-    guide_: Guide | None
+    guide_: Guide | GuidePath | None
 
     # What the net is, and what it obeys
 
@@ -325,6 +333,8 @@ class GuidedTransferClassifier(NetClassifier):
         if "n_scouts" not in given and isinstance(self.guide, str):
             source.set_params(n_scouts=10)
             source._takes_fewer = True
+        if "scout_stages" not in given and self.by_distance:
+            source.set_params(scout_stages=3)
         yield from source._learning(examples.data, examples.y, examples.sample_weight)
         self.source_ = source
 
@@ -344,15 +354,18 @@ class GuidedTransferClassifier(NetClassifier):
         self.guide_ = make_guide(
             self._start,
             self.guide,
+            by_distance=self.by_distance,
             scale={"spread": self.spread, "focus": self.focus},
             temperature=self.temperature,
             sparsify_below=self.sparsify_below,
             head=self.head,
         )
+        start = transferred(self._start, self.head)
         if self.guide_ is not None:
-            callbacks.append(GuideCallback(self.guide_, apply_to=self.apply_to))
+            callbacks.append(
+                GuideCallback(self.guide_, apply_to=self.apply_to, start=start)
+            )
         if self.anchor:
-            start = transferred(self._start, self.head)
             callbacks.append(AnchorCallback(self.anchor, start))
         return callbacks
 
@@ -370,6 +383,8 @@ class GuidedTransferClassifier(NetClassifier):
             nothing else goes in by, its embeddings and weights of the first layer.
             `mean`: their mean multiplier. `zeros`: the share of them that is frozen. A
             body of your own has features if its first layer has weights for each.
+            If there are several guides, a first column `distance` says from where on
+            each holds, in the unit of the parameters.
 
         Raises
         ------
@@ -384,4 +399,14 @@ class GuidedTransferClassifier(NetClassifier):
         features = getattr(self, "feature_names_in_", None)
         if features is None and hasattr(self, "n_features_in_"):
             features = [f"x{j}" for j in range(self.n_features_in_)]
-        return explain_guide(self.guide_, self.net_.module_, self.encoder_, features)
+        net = self.net_.module_
+        if isinstance(self.guide_, Guide):
+            return explain_guide(self.guide_, net, self.encoder_, features)
+        frames = [
+            explain_guide(guide, net, self.encoder_, features)
+            for guide in self.guide_.guides
+        ]
+        begins = [0.0, *self.guide_.distances]
+        for frame, begin in zip(frames, begins, strict=True):
+            frame.insert(0, "distance", begin)
+        return pd.concat(frames, ignore_index=True)

@@ -109,6 +109,9 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         Passes of a scout over its rows; None for as many as `max_epochs` says.
     scout_learning_rate : float, default=None
         Learning rate of the scouts, by default `learning_rate`.
+    scout_stages : int, default=1
+        In how many parts, of as many epochs each, the way of scouts is measured, for
+        guides by the distance from the start. Scouts are copied at the end of each.
 
     Attributes
     ----------
@@ -127,6 +130,8 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         below it is there if `n_scouts` is not None.
     displacement_ : Displacement
         How far the scouts went, for other guides.
+    displacement_path_ : DisplacementPath
+        How far they went in each stage, if ``scout_stages > 1``.
     scouts_ : DataFrame of shape (n_scouts, n_columns)
         A row for each scout: its `classes`, `clusters` or `columns`, or the number of
         its `task`; `n_rows`; its `loss` in the last epoch, in nats; `accuracy` on its
@@ -204,6 +209,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         ],
         "scout_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "scout_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "scout_stages": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -248,6 +254,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         scout_tasks: str | Callable[..., Iterable[ArrayLike]] = "auto",
         scout_epochs: int | None = 20,
         scout_learning_rate: float | None = None,
+        scout_stages: int = 1,
     ) -> None:
         super().__init__(
             optimizer=optimizer,
@@ -291,6 +298,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         self.scout_tasks = scout_tasks
         self.scout_epochs = scout_epochs
         self.scout_learning_rate = scout_learning_rate
+        self.scout_stages = scout_stages
 
     classes_: np.ndarray
 

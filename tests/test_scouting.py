@@ -118,10 +118,10 @@ def send(source, digits, subsets, strategy="auto"):
     X, y = digits
     data = _dataset(source, X, y)
     source._rng = np.random.RandomState(0)
-    displacement, _ = explore(
+    found = explore(
         source, tasks_of(y, subsets), data, "classes", 10, strategy=strategy
     )
-    return displacement.guide()
+    return found.displacement.guide()
 
 
 def _dataset(source, X, y):

@@ -14,11 +14,13 @@ from sklearn_memgen.training.calibration import calibrate
 from sklearn_memgen.training.class_means import ClassMeans
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.displacement import Displacement
+from sklearn_memgen.training.displacement_path import DisplacementPath, WayPoints
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
 from sklearn_memgen.training.guide import Guide
 from sklearn_memgen.training.guide_callback import GuideCallback
 from sklearn_memgen.training.guide_display import GuideDisplay
+from sklearn_memgen.training.guide_path import GuidePath
 from sklearn_memgen.training.guided_step import GuideHandle
 from sklearn_memgen.training.inheritance import inherit_training
 from sklearn_memgen.training.losses import (
@@ -55,10 +57,12 @@ __all__ = [
     "BodyFeatures",
     "ClassMeans",
     "Displacement",
+    "DisplacementPath",
     "Guide",
     "GuideCallback",
     "GuideDisplay",
     "GuideHandle",
+    "GuidePath",
     "LogisticLoss",
     "MaskedRows",
     "Member",
@@ -78,6 +82,7 @@ __all__ = [
     "Ticket",
     "Trace",
     "TrainedMember",
+    "WayPoints",
     "at_most_threads",
     "auto_batch_size",
     "auto_max_epochs",

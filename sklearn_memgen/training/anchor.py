@@ -68,7 +68,7 @@ class AnchorCallback(Callback):
         self.start = start
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Begin to pull.
+        """Keep where to pull to.
 
         Raises
         ------
@@ -87,6 +87,10 @@ class AnchorCallback(Callback):
                 )
             parameter = parameters[name]
             self._anchors[parameter] = value.detach().to(parameter, copy=True)
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Take hold, behind a guide that may have changed with the epoch."""
+        self._let_go()
         self._hooks = [
             getattr(net, f"{name}_").register_step_pre_hook(self._pull)
             for name in net._optimizers
@@ -106,9 +110,12 @@ class AnchorCallback(Callback):
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Let go."""
+        self._let_go()
+        self.__dict__.pop("_anchors", None)
+
+    def _let_go(self) -> None:
         for hook in self.__dict__.pop("_hooks", ()):
             hook.remove()
-        self.__dict__.pop("_anchors", None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle keeps: hooks belong to the training that goes on."""

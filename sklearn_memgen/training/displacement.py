@@ -128,7 +128,7 @@ class Displacement:
         spread : {"squared", "absolute"}, default="squared"
             Whether displacements are squared, or taken absolutely.
         focus : {"zero_enforced_and_normalized", "zero_enforced", "normalized", \
-                "raw"}, default="zero_enforced_and_normalized"
+                "unit_mean", "raw"}, default="zero_enforced_and_normalized"
             See `Guide.from_displacements`.
 
         Returns

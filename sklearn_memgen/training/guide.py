@@ -259,7 +259,10 @@ class Guide(Multipliers):
         focus : str, default="zero_enforced_and_normalized"
             With the mean displacements :math:`m`: "raw" is :math:`m`, "zero_enforced"
             :math:`m - \min m`, "normalized" :math:`m / \max m`, and
-            "zero_enforced_and_normalized" the formula below.
+            "zero_enforced_and_normalized" the formula below. "unit_mean" is
+            :math:`\min(m / \bar m, 3)` with the mean :math:`\bar m` of the scope: what
+            scouts changed most goes farther than without a guide, so that steps are
+            about as long as without one on average.
 
         Returns
         -------

@@ -11,7 +11,16 @@ from torch import Tensor
 __all__ = ["FOCUSES", "SCOPES", "TEMPERATURES", "SpreadSums", "focus_spread", "temper"]
 
 SCOPES = ("tensor", "global")
-FOCUSES = ("zero_enforced_and_normalized", "zero_enforced", "normalized", "raw")
+FOCUSES = (
+    "zero_enforced_and_normalized",
+    "zero_enforced",
+    "normalized",
+    "unit_mean",
+    "raw",
+)
+#: The largest multiplier of "unit_mean": steps that are much larger than the learning
+#: rate says would undo what others have learned.
+_MOST = 3.0
 
 
 class SpreadSums:
@@ -132,7 +141,11 @@ def focus_spread(
     everything = torch.cat(tensors) if tensors else torch.zeros(0)
     scaled = {}
     for name, value in spread.items():
-        low, high = _ends(everything if scope == "global" else value)
+        of_scope = everything if scope == "global" else value
+        low, high = _ends(of_scope)
+        if focus == "unit_mean":
+            scaled[name] = (value / (of_scope.mean() if high else 1)).clamp_max(_MOST)
+            continue
         if focus.startswith("zero_enforced"):
             value = value - low
         if focus == "normalized":

@@ -150,7 +150,7 @@ def guide_steps(
                 "take several gradients each; use an optimizer that takes one"
             )
         if frozen:
-            steps[optimizer].frozen.append(parameter)
+            steps[optimizer].frozen.add(parameter)
         elif isinstance(optimizer, FTRL) and apply_to == "update":
             ftrl.append((optimizer, parameter, multiplier))
         else:
@@ -179,7 +179,7 @@ class _GuidedStep:
     def __init__(self, apply_to: str) -> None:
         self.apply_to = apply_to
         #: Parameters of multiplier zero, which the optimizer does not get to see.
-        self.frozen: list[Tensor] = []
+        self.frozen: set[Tensor] = set()
         #: Parameters, what their gradient is multiplied by, what their update is, and
         #: whether a step on a sparse gradient moves its rows only.
         self.parameters: list[tuple[Tensor, Tensor | None, Tensor | None, bool]] = []

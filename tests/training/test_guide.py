@@ -152,6 +152,7 @@ def test_displacements_give_the_formula(scope, squared):
         ("zero_enforced", [0, 3, 8]),
         ("normalized", [1 / 9, 4 / 9, 1]),
         ("zero_enforced_and_normalized", [0, 3 / 8, 1]),
+        ("unit_mean", [3 / 14, 12 / 14, 27 / 14]),
     ],
 )
 def test_focus(focus, expected):
@@ -160,7 +161,21 @@ def test_focus(focus, expected):
     np.testing.assert_allclose(guide["w"], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("focus", ["normalized", "zero_enforced_and_normalized"])
+def test_a_mean_of_one_is_that_of_the_scope_and_no_multiplier_exceeds_three():
+    base = {"w": torch.zeros(10), "v": torch.zeros(10)}
+    scout = {"w": torch.ones(10), "v": torch.full((10,), 3.0)}
+    scout["w"][0] = 10.0
+    of_tensor = Guide.from_displacements(base, [scout], focus="unit_mean")
+    np.testing.assert_allclose(of_tensor["w"], [3.0] + [10 / 109] * 9, rtol=1e-6)
+    np.testing.assert_allclose(of_tensor["v"], 1.0, rtol=1e-6)
+    scopes = {"scope": "global", "focus": "unit_mean"}
+    of_all = Guide.from_displacements(base, [scout], **scopes)
+    np.testing.assert_allclose(of_all["v"], 9 * 20 / 199, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "focus", ["normalized", "zero_enforced_and_normalized", "unit_mean"]
+)
 def test_tensors_of_equal_displacement_are_open_or_frozen(focus):
     """No division by zero: what did not move is frozen, what moved may move."""
     base = {"moved": torch.zeros(2), "still": torch.ones(2), "one": torch.zeros(1)}
