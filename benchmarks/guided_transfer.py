@@ -1,53 +1,62 @@
 """Guided transfer to a few rows of each class, beside plain transfer and others.
 
     python benchmarks/guided_transfer.py --mnist FOLDER --omniglot FILE
-        [--digits 1000] [--scouts all] [--ways 100] [--shots 1 5] [--episodes 20]
+        [--source 1000] [--ways 20] [--shots 1 5] [--episodes 20] [--arms NAME ...]
 
 MNIST is the folder of the four original files; FILE is the packed Omniglot
 (`omniglot_105_packbits.npz`: images, alphabet, character, split, drawer). The base is a
-CNN of two convolutions, trained on digits; its scouts learn three of them each. Then
-every arm learns the same episodes of evaluation characters, and is tested on their
-other drawings.
+CNN of two convolutions, trained on so many digits, or with ``--source background`` on
+the characters of the background alphabets. Scouts learn three classes each. Then every
+arm learns the same episodes of evaluation characters, and is tested on their other
+drawings.
 
-Learning rate and epochs of each arm are tuned on episodes of background characters, of
-none of the characters that it is tested on. Differences are to plain transfer, episode
-by episode, with 95 % intervals.
+Learning rate, epochs and strength of the anchor are tuned for each arm on episodes of
+background characters, by the same grid. Differences are to plain transfer, episode by
+episode, with 95 % intervals. The second table is the validation curve: the accuracy
+after so many epochs, at the rate of each arm. "oracle" is guided by how far each
+parameter goes if the net learns all drawings of the episode, the tested ones included.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+import pandas as pd
 import torch
 from mnist import load_mnist
-from sklearn.base import clone
+from scipy.stats import spearmanr
+from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_memgen import (
     GuidedTransferClassifier,
     NetClassifier,
+    ShotSplit,
     SourceNet,
     compare_shots,
-    few_shot_curve,
 )
-from sklearn_memgen.training import Guide
+from sklearn_memgen.training import Displacement, Guide
 
 SIDE = 28
 #: What each arm is tuned over.
-RATES, EPOCHS = (1e-3, 3e-3, 1e-2), (30, 60, 120)
+RATES, EPOCHS, ANCHORS = (3e-4, 1e-3, 3e-3), (15, 30, 60, 120, 240), (1.0, 30.0)
 N_TUNING = 5
 #: What all arms have in common.
-COMMON = {
+COMMON: dict[str, Any] = {
     "schedule": "constant",
     "batch_size": 100,
+    "max_epochs": max(EPOCHS),
     "early_stopping": False,
     "random_state": 0,
 }
+#: Makes an estimator of the rows that an episode learns and is tested on.
+Arm = Callable[[np.ndarray, np.ndarray], Any]
 
 
 class Body(nn.Sequential):
@@ -59,6 +68,7 @@ class Body(nn.Sequential):
             *(nn.Conv2d(32, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Flatten(), nn.Linear(512, 128), nn.ReLU()),
         )
+        self.to(memory_format=torch.channels_last)  # quicker on few images
 
 
 class Net(nn.Sequential):
@@ -66,6 +76,28 @@ class Net(nn.Sequential):
 
     def __init__(self, n_classes: int) -> None:
         super().__init__(Body(), nn.Linear(128, n_classes))
+
+
+class Course(Callback):
+    """The accuracy on other rows, after each number of epochs.
+
+    Parameters
+    ----------
+    X, y : array
+        The rows, and their classes as codes.
+    """
+
+    def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
+        self.X, self.y = torch.from_numpy(X), torch.from_numpy(y)
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        self.accuracies: list[float] = []
+
+    @torch.no_grad()
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        if len(net.history) in EPOCHS:
+            logits = net.module_(self.X.to(net.device)).cpu()
+            self.accuracies.append((logits.argmax(1) == self.y).double().mean().item())
 
 
 def load_omniglot(file: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -86,66 +118,6 @@ def load_digits(folder: Path, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     return X[rows].reshape(-1, 1, SIDE, SIDE), y[rows]
 
 
-def constant_like(guide: Guide) -> Guide:
-    """Return a guide of the same mean in each tensor, without its pattern."""
-    return Guide({name: float(value.mean()) for name, value in guide.items()})
-
-
-def make_arms(source: SourceNet) -> dict[str, Any]:
-    """Return all arms, each with rate and epochs to be set."""
-
-    def transfer(**params: Any) -> GuidedTransferClassifier:
-        return GuidedTransferClassifier(source, **COMMON, **params)
-
-    body = Guide(
-        {name: v for name, v in source.guide_.items() if name.startswith("body.")}
-    )
-    arms = {
-        "scratch": NetClassifier(Net, weight_decay=0.0, **COMMON),
-        "plain transfer": transfer(guide=None),
-        "frozen body": transfer(guide=Guide(dict.fromkeys(body, 0.0))),
-        "L2-SP": transfer(guide=None, anchor=1.0),
-        "constant of equal mean": transfer(guide=constant_like(body)),
-        "guided, gradient": transfer(apply_to="gradient"),
-        "guided, global": transfer(guide="global"),
-        "guided, absolute": transfer(spread="absolute"),
-    }
-    for temperature in ("freezing", "icy", "room", "warm", "evaporating"):
-        arms[f"guided, {temperature}"] = transfer(temperature=temperature)
-    return arms
-
-
-def tune(
-    arms: dict[str, Any], X: np.ndarray, y: np.ndarray, n_shots: int, n_ways: int
-) -> dict[str, Any]:
-    """Set rate and epochs of each arm to the best of a grid, on episodes of its own."""
-    grid = list(itertools.product(RATES, EPOCHS))
-    candidates = {
-        (name, rate, epochs): arm.set_params(learning_rate=rate, max_epochs=epochs)
-        for name, arm in arms.items()
-        for rate, epochs in grid
-        for arm in [clone(arm)]
-    }
-    curve = few_shot_curve(
-        {str(key): arm for key, arm in candidates.items()},
-        X,
-        y,
-        shots=(n_shots,),
-        n_ways=n_ways,
-        n_episodes=N_TUNING,
-        random_state=1,
-    )
-    means = curve.groupby("estimator")["score"].mean()
-    best = {}
-    for name in arms:
-        key = max(
-            (key for key in candidates if key[0] == name), key=lambda k: means[str(k)]
-        )
-        best[name] = candidates[key]
-        print(f"  {name}: learning rate {key[1]}, {key[2]} epochs", flush=True)
-    return best
-
-
 def pretrain(X: np.ndarray, y: np.ndarray, n_scouts: str | int) -> SourceNet:
     """Train a base and send its scouts."""
     started = time.perf_counter()
@@ -155,6 +127,7 @@ def pretrain(X: np.ndarray, y: np.ndarray, n_scouts: str | int) -> SourceNet:
         max_epochs=10,
         learning_rate=1e-3,
         scout_epochs=10,
+        scout_stages=3,
         n_scouts=n_scouts,
         classes_per_scout=3,
         device="auto",
@@ -168,40 +141,185 @@ def pretrain(X: np.ndarray, y: np.ndarray, n_scouts: str | int) -> SourceNet:
     return source
 
 
+# Arms
+
+
+def constant_like(guide: Guide) -> Guide:
+    """Return a guide of the same mean in each tensor, without its pattern."""
+    return Guide({name: float(value.mean()) for name, value in guide.items()})
+
+
+def find_oracle(source: SourceNet, X: np.ndarray, y: np.ndarray) -> Displacement:
+    """Return how far the body goes if it learns all rows of an episode."""
+    settings = COMMON | {"max_epochs": 60, "learning_rate": 1e-3}
+    model = GuidedTransferClassifier(source, guide=None, **settings).fit(X, y)
+    whole = Displacement(_body(source.net_.module_)).add(_body(model.net_.module_))
+    return whole
+
+
+def _body(net: nn.Module) -> dict[str, torch.Tensor]:
+    return {n: p for n, p in net.named_parameters() if n.startswith("body.")}
+
+
+def make_arms(source: SourceNet) -> dict[str, list[Arm]]:
+    """Return the variants of all arms, each with a learning rate to be set."""
+
+    def transfer(**params: Any) -> Arm:
+        return lambda X, y: GuidedTransferClassifier(source, **COMMON, **params)
+
+    def oracle(X: np.ndarray, y: np.ndarray) -> GuidedTransferClassifier:
+        guide = find_oracle(source, X, y).guide(focus="unit_mean")
+        return GuidedTransferClassifier(source, guide=guide, **COMMON)
+
+    body = source.displacement_.only("body.")
+    even = body.guide(focus="unit_mean")
+    layers = ("body.0.*", "body.3.*", "body.7.*")
+    slower = even * Guide.layerwise(even, 0.5, layers=layers)
+    arms = {
+        "scratch": [
+            lambda X, y: NetClassifier(Net, weight_decay=0.0, **COMMON),
+        ],
+        "plain transfer": [transfer(guide=None)],
+        "frozen body": [transfer(guide=Guide(dict.fromkeys(even, 0.0)))],
+        "L2-SP": [transfer(guide=None, anchor=anchor) for anchor in ANCHORS],
+        "constant of equal mean": [transfer(guide=constant_like(body.guide()))],
+        "guided, gradient": [transfer(apply_to="gradient")],
+        "guided, global": [transfer(guide="global")],
+        "guided, absolute": [transfer(spread="absolute")],
+        "guided, by distance": [transfer(by_distance=True)],
+        "guided, unit mean": [transfer(focus="unit_mean")],
+        "guided, unit mean, by distance": [
+            transfer(focus="unit_mean", by_distance=True)
+        ],
+        "guided, unit mean, layers": [transfer(guide=slower)],
+        "oracle, unit mean": [oracle],
+    }
+    for temperature in ("freezing", "icy", "room", "warm", "evaporating"):
+        arms[f"guided, {temperature}"] = [transfer(temperature=temperature)]
+    return arms
+
+
+# Episodes
+
+
+def run_arm(
+    arm: Arm, rate: float, X: np.ndarray, y: np.ndarray, split: Any
+) -> list[float]:
+    """Return the accuracies of an arm in an episode, after each number of epochs."""
+    train, test = split
+    _, codes = np.unique(y[np.r_[train, test]], return_inverse=True)
+    course = Course(X[test], codes[len(train) :])
+    model = arm(X[np.r_[train, test]], codes)
+    model.set_params(learning_rate=rate, callbacks=[course])
+    model.fit(X[train], codes[: len(train)])
+    return course.accuracies
+
+
+def tune(
+    arms: dict[str, list[Arm]], X: np.ndarray, y: np.ndarray, splits: list[Any]
+) -> dict[str, tuple[Arm, float, int]]:
+    """Return variant, rate and number of epochs that are best for each arm."""
+    best = {}
+    for name, variants in arms.items():
+        found = {
+            (k, rate, epochs): accuracy
+            for k, arm in enumerate(variants)
+            for rate in RATES
+            for epochs, accuracy in zip(
+                EPOCHS,
+                np.mean([run_arm(arm, rate, X, y, s) for s in splits], axis=0),
+                strict=True,
+            )
+        }
+        k, rate, epochs = max(found, key=found.__getitem__)
+        best[name] = variants[k], rate, epochs
+        print(
+            f"  {name}: learning rate {rate}, {epochs} epochs"
+            + (f", anchor {ANCHORS[k]}" if len(variants) > 1 else ""),
+            flush=True,
+        )
+    return best
+
+
+def compare(
+    best: dict[str, tuple[Arm, float, int]],
+    X: np.ndarray,
+    y: np.ndarray,
+    splits: list[Any],
+    n_shots: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return accuracies and differences of all arms, and their validation curves."""
+    scores, courses = [], {}
+    for name, (arm, rate, epochs) in best.items():
+        runs = [run_arm(arm, rate, X, y, split) for split in splits]
+        courses[name] = np.mean(runs, axis=0)
+        scores += [
+            (name, n_shots, episode, run[EPOCHS.index(epochs)])
+            for episode, run in enumerate(runs)
+        ]
+    curve = pd.DataFrame(scores, columns=["estimator", "shots", "episode", "score"])
+    table = curve.groupby("estimator", sort=False)[["score"]].mean()
+    differences = compare_shots(curve, reference="plain transfer")
+    columns = ["mean_difference", "low", "high"]
+    table = table.join(differences.set_index("estimator")[columns])
+    return table, pd.DataFrame(courses, index=EPOCHS).T
+
+
+def correlate(
+    source: SourceNet, X: np.ndarray, y: np.ndarray, splits: list[Any]
+) -> pd.DataFrame:
+    """Return rank correlations of what scouts changed and what the targets change."""
+    scouts = source.displacement_.only("body.").guide(focus="raw")
+    rows = []
+    for train, test in splits:
+        every = np.r_[train, test]
+        few = find_oracle(source, X[train], y[train]).guide(focus="raw")
+        whole = find_oracle(source, X[every], y[every]).guide(focus="raw")
+        pairs = {
+            "scouts, few rows": (scouts, few),
+            "scouts, all rows": (scouts, whole),
+            "few rows, all rows": (few, whole),
+        }
+        rows += [
+            (name, pair, spearmanr(a[name].flatten(), b[name].flatten()).statistic)
+            for pair, (a, b) in pairs.items()
+            for name in scouts
+            if name.endswith("weight")
+        ]
+    frame = pd.DataFrame(rows, columns=["parameter", "pair", "rank correlation"])
+    return frame.pivot_table(index="parameter", columns="pair")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", type=Path, required=True)
     parser.add_argument("--omniglot", type=Path, required=True)
-    parser.add_argument("--digits", type=int, default=1000)
-    parser.add_argument("--scouts", default="all")
-    parser.add_argument("--ways", type=int, default=100)
+    parser.add_argument("--source", default="1000", help="digits, or 'background'")
+    parser.add_argument("--scouts", type=int, default=120)
+    parser.add_argument("--ways", type=int, default=20)
     parser.add_argument("--shots", type=int, nargs="+", default=[1])
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--arms", nargs="+", help="all by default")
+    parser.add_argument("--cache", type=Path, help="folder that keeps sources")
     args = parser.parse_args()
-    n_scouts = args.scouts if args.scouts == "all" else int(args.scouts)
-    source = pretrain(*load_digits(args.mnist, args.digits), n_scouts)
-    arms = make_arms(source)
-    arms = {name: arms[name] for name in args.arms or arms}
     X, y = load_omniglot(args.omniglot, "background")
     X_test, y_test = load_omniglot(args.omniglot, "evaluation")
+    known = (X, y)
+    if args.source != "background":
+        known = load_digits(args.mnist, int(args.source))
+    source = joblib.Memory(args.cache, verbose=0).cache(pretrain)(*known, args.scouts)
+    arms = make_arms(source)
+    arms = {name: arms[name] for name in args.arms or arms}
     for n_shots in args.shots:
         print(f"\n{args.ways}-way, {n_shots} rows of each")
-        best = tune(arms, X, y, n_shots, args.ways)
-        curve = few_shot_curve(
-            best,
-            X_test,
-            y_test,
-            shots=(n_shots,),
-            n_ways=args.ways,
-            n_episodes=args.episodes,
-            random_state=0,
-        )
-        table = curve.groupby("estimator", sort=False)[["score", "fit_seconds"]].mean()
-        differences = compare_shots(curve, reference="plain transfer")
-        columns = ["mean_difference", "low", "high"]
-        table = table.join(differences.set_index("estimator")[columns])
-        print(table.round(4).to_string(), flush=True)
+        tuning = ShotSplit(n_shots, args.ways, N_TUNING, random_state=1)
+        best = tune(arms, X, y, list(tuning.split(X, y)))
+        testing = ShotSplit(n_shots, args.ways, args.episodes, random_state=0)
+        splits = list(testing.split(X_test, y_test))
+        table, courses = compare(best, X_test, y_test, splits, n_shots)
+        print((100 * table).round(2).to_string(), flush=True)
+        print((100 * courses).round(1).to_string(), flush=True)
+        print(correlate(source, X_test, y_test, splits[:5]).round(2).to_string())
 
 
 if __name__ == "__main__":
