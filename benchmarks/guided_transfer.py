@@ -118,7 +118,7 @@ def load_digits(folder: Path, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     return X[rows].reshape(-1, 1, SIDE, SIDE), y[rows]
 
 
-def pretrain(X: np.ndarray, y: np.ndarray, n_scouts: str | int) -> SourceNet:
+def pretrain(X: np.ndarray, y: np.ndarray, n_scouts: int, **params: Any) -> SourceNet:
     """Train a base and send its scouts."""
     started = time.perf_counter()
     source = SourceNet(
@@ -132,6 +132,7 @@ def pretrain(X: np.ndarray, y: np.ndarray, n_scouts: str | int) -> SourceNet:
         classes_per_scout=3,
         device="auto",
         random_state=0,
+        **params,
     ).fit(X, y)
     print(
         f"{len(y):,} images of {len(np.unique(y))} classes, "
@@ -235,10 +236,17 @@ def tune(
         best[name] = variants[k], rate, epochs
         print(
             f"  {name}: learning rate {rate}, {epochs} epochs"
-            + (f", anchor {ANCHORS[k]}" if len(variants) > 1 else ""),
+            + (f", anchor {ANCHORS[k]}" if len(variants) > 1 else "")
+            + f"; in % at all rates {_at_rates(found)}",
             flush=True,
         )
     return best
+
+
+def _at_rates(found: dict[tuple[int, float, int], float]) -> str:
+    """Write the accuracy of an arm at each rate, with the best number of epochs."""
+    best = [max(found[key] for key in found if key[1] == rate) for rate in RATES]
+    return ", ".join(f"{100 * accuracy:.1f}" for accuracy in best)
 
 
 def compare(
