@@ -11,27 +11,40 @@ from torch import Tensor, nn
 
 from sklearn_memgen.training import Displacement, DisplacementPath, Guide, GuidePath
 
-__all__ = ["HEADS", "check_head", "make_guide", "set_head", "transferred"]
+__all__ = ["HEADS", "choose_head", "make_guide", "set_head", "transferred"]
 
 #: Where the weights of the head come from.
-HEADS = ("new", "kept", "averaged")
+HEADS = ("auto", "new", "kept", "averaged")
 
 
-def check_head(head: str, source: Any, classes: np.ndarray) -> None:
-    """Raise a ValueError if a head cannot be taken from a source.
+def choose_head(head: str, source: Any, classes: np.ndarray) -> str:
+    """Return where the head comes from.
 
     Parameters
     ----------
-    head : {"new", "kept", "averaged"}
+    head : {"auto", "new", "kept", "averaged"}
         See `GuidedTransferClassifier`.
     source : SourceNet
         Fitted.
     classes : ndarray of shape (n_classes,)
         The classes to learn.
+
+    Returns
+    -------
+    head : {"new", "kept", "averaged"}
+        What "auto" is, and any other one as it is.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be taken from the source.
     """
-    if head == "new":
-        return
     known = getattr(source, "classes_", None)
+    if head == "auto":
+        same = known is not None and known.tolist() == classes.tolist()
+        return "kept" if same else "new"
+    if head == "new":
+        return head
     if known is None:
         raise ValueError(
             f"head={head!r} needs a source with a head, but this one was fitted with "
@@ -42,6 +55,7 @@ def check_head(head: str, source: Any, classes: np.ndarray) -> None:
             f"head='kept' needs the classes of the source, {known.tolist()!r}; y has "
             f"{classes.tolist()!r}; use head='new' or 'averaged'"
         )
+    return head
 
 
 def set_head(net: nn.Module, head: str, source: Any) -> None:

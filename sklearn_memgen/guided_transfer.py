@@ -21,7 +21,7 @@ from sklearn_memgen._net_estimator import Encoded, Learning, NetEstimator
 from sklearn_memgen._sklearn import Interval, StrOptions
 from sklearn_memgen._target_guide import (
     HEADS,
-    check_head,
+    choose_head,
     make_guide,
     set_head,
     transferred,
@@ -72,11 +72,12 @@ class GuidedTransferClassifier(NetClassifier):
     apply_to : {"update", "gradient"}, default="update"
         What the guide multiplies; see `Guide.attach`. Under Adam a guide of the
         gradient does next to nothing.
-    head : {"new", "kept", "averaged"}, default="new"
+    head : {"auto", "new", "kept", "averaged"}, default="auto"
         "new" has random weights, and is free to move. "kept" is the source's, for the
         same classes; it is guided like the body. "averaged" starts all classes at the
         mean of the source's classes, so that none is ahead, and may change as much as
-        those on average.
+        those on average. "auto" is "kept" if the source has learned the same classes,
+        else "new".
     sparsify_below : float or None, default=None
         Multipliers that do not exceed this become zero.
     anchor : float or None, default=None
@@ -109,6 +110,8 @@ class GuidedTransferClassifier(NetClassifier):
     ----------
     guide_ : Guide, GuidePath or None
         How much each parameter of the net may change.
+    head_ : {"new", "kept", "averaged"}
+        Where the head comes from.
     source_ : SourceNet
         The source, the one given or the one pretrained.
     classes_ : ndarray of shape (n_classes,)
@@ -197,7 +200,7 @@ class GuidedTransferClassifier(NetClassifier):
         focus: str = "zero_enforced_and_normalized",
         spread: str = "squared",
         apply_to: str = "update",
-        head: str = "new",
+        head: str = "auto",
         sparsify_below: float | None = None,
         anchor: float | None = None,
         source_params: dict[str, Any] | None = None,
@@ -260,6 +263,7 @@ class GuidedTransferClassifier(NetClassifier):
         self.epochs_per_call = epochs_per_call
 
     source_: SourceNet
+    head_: str
     guide_: Guide | GuidePath | None
 
     # What the net is, and what it obeys
@@ -321,7 +325,7 @@ class GuidedTransferClassifier(NetClassifier):
             self.source_ = self.source
         else:
             yield from self._pretrain(examples)
-        check_head(self.head, self.source_, examples.classes)
+        self.head_ = choose_head(self.head, self.source_, examples.classes)
 
     def _pretrain(self, examples: LabeledExamples) -> Learning[None]:
         source = self._make_source()
@@ -345,7 +349,7 @@ class GuidedTransferClassifier(NetClassifier):
 
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
         net = self._start.make_net(1 if n_outputs == 2 else n_outputs)
-        set_head(net, self.head, self._start)
+        set_head(net, self.head_, self._start)
         return net
 
     def _make_callbacks(self) -> list[Any]:
@@ -358,9 +362,9 @@ class GuidedTransferClassifier(NetClassifier):
             scale={"spread": self.spread, "focus": self.focus},
             temperature=self.temperature,
             sparsify_below=self.sparsify_below,
-            head=self.head,
+            head=self.head_,
         )
-        start = transferred(self._start, self.head)
+        start = transferred(self._start, self.head_)
         if self.guide_ is not None:
             callbacks.append(
                 GuideCallback(self.guide_, apply_to=self.apply_to, start=start)
