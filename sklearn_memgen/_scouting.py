@@ -26,6 +26,7 @@ from sklearn_memgen._scout_tasks import (
     user_tasks,
 )
 from sklearn_memgen._source import PretrainedBody
+from sklearn_memgen._warnings import user_stacklevel
 from sklearn_memgen.training import (
     BodyFeatures,
     Displacement,
@@ -115,7 +116,7 @@ class ScoutingBody(PretrainedBody):
             warnings.warn(
                 "no scout came back, so there is no guide_; the base is fitted",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=user_stacklevel(),
             )
             return
         self.displacement_, self.scouts_ = displacement.cpu(), scouts
@@ -252,7 +253,7 @@ def explore(
                 f"scouting was interrupted; {displacement.n_scouts} of {len(tasks)} "
                 "scouts came back",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=user_stacklevel(),
             )
             break
     return displacement, pd.DataFrame(rows)

@@ -233,10 +233,13 @@ def test_one_class_is_too_few(source, few):
 def test_a_guide_that_freezes_everything_is_warned_of(digits, few):
     X, _ = digits
     lazy = SourceNet(**SMALL, **QUICK, n_scouts=2, scout_learning_rate=1e-30)
-    with pytest.warns(UserWarning, match="none of the 2 scouts differs"):
+    with pytest.warns(UserWarning, match="none of the 2 scouts differs") as caught:
         lazy.fit(X[:200])
-    with pytest.warns(UserWarning, match="none of the 2 scouts differs"):
-        model = GuidedTransferClassifier(source=lazy, random_state=0).fit(*few)
+    assert [record.filename for record in caught] == [__file__]
+    model = GuidedTransferClassifier(source=lazy, random_state=0)
+    with pytest.warns(UserWarning, match="none of the 2 scouts differs") as caught:
+        model.fit(*few)
+    assert [record.filename for record in caught] == [__file__]
     before = lazy.make_body().state_dict()
     after = model.net_.module_.body.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)

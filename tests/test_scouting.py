@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from torch import nn
 
-from sklearn_memgen import NetClassifier, SourceNet
+from sklearn_memgen import GuidedTransferClassifier, NetClassifier, SourceNet
 from sklearn_memgen._scout_tasks import ScoutTask, draw_subsets
 from sklearn_memgen._scouting import explore
 from sklearn_memgen.training import Displacement, Guide
@@ -302,8 +302,11 @@ def test_bad_functions(digits, rows, message):
 
 def test_scouts_that_do_not_move_are_warned_of(digits):
     model = SourceNet(**LABELED, n_scouts=2, scout_learning_rate=1e-30)
-    with pytest.warns(UserWarning, match="none of the 2 scouts differs from the base"):
+    with pytest.warns(
+        UserWarning, match="none of the 2 scouts differs from the base"
+    ) as (caught):
         model.fit(*digits)
+    assert [record.filename for record in caught] == [__file__]
     assert not any(value.any() for value in model.guide_.values())
 
 
@@ -311,6 +314,31 @@ def test_a_scout_that_diverges_is_an_error(digits):
     model = SourceNet(**LABELED, n_scouts=2, scout_learning_rate=1e30)
     with pytest.raises(FloatingPointError, match="learning_rate=1e"):
         model.fit(*digits)
+
+
+def test_without_scouts_there_is_no_guide(digits, monkeypatch):
+    """The line that is pointed at is the user's, through another estimator, too."""
+    from sklearn_memgen import _scouting
+
+    def interrupted(self, **params):
+        self.interrupted_ = True
+        self.results_ = []
+        return self
+
+    monkeypatch.setattr(_scouting.Population, "train", interrupted)
+    model = GuidedTransferClassifier(
+        source_params={**SMALL, "n_scouts": 2}, max_epochs=1
+    )
+    for call, keywords in (
+        (model.fit, {}),
+        (model.partial_fit, {"classes": range(10)}),
+    ):
+        with (
+            pytest.warns(UserWarning, match="scouts? came back") as caught,
+            pytest.raises(ValueError, match="the source has sent none"),
+        ):
+            call(*digits, **keywords)
+        assert [record.filename for record in caught] == [__file__] * 2
 
 
 def test_ctrl_c_keeps_the_scouts_that_came_back(digits, monkeypatch):
@@ -331,8 +359,11 @@ def test_ctrl_c_keeps_the_scouts_that_came_back(digits, monkeypatch):
 
     monkeypatch.setattr(_scouting.Population, "train", interrupted)
     model = SourceNet(**LABELED, n_scouts=9)
-    with pytest.warns(UserWarning, match="interrupted; 3 of 9 scouts came back"):
+    with pytest.warns(UserWarning, match="interrupted; 3 of 9 scouts came back") as (
+        caught
+    ):
         model.fit(*digits)
+    assert [record.filename for record in caught] == [__file__]
     assert len(model.scouts_) == model.displacement_.n_scouts == 3
     assert isinstance(model.guide_, Guide)
     assert isinstance(model.displacement_, Displacement)
