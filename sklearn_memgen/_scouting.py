@@ -76,7 +76,14 @@ class ScoutingBody(PretrainedBody):
 
         `n_classes` is None if the source learns none.
         """
-        if self.n_scouts is None or self.scout_tasks not in ("auto", "classes"):
+        if self.n_scouts is None:
+            return
+        if self.scout_epochs is None and self.max_epochs == 0:
+            raise ValueError(
+                "scout_epochs=None makes as many passes as the base, but max_epochs=0; "
+                "give scouts a number of their own"
+            )
+        if self.scout_tasks not in ("auto", "classes"):
             return
         if self._takes_fewer:
             return

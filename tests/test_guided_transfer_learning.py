@@ -7,6 +7,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sklearn_memgen import GuidedTransferClassifier, SourceNet
+from sklearn_memgen.datasets import make_xor
 from tests.clusters import make_clusters
 from tests.transfers import QUICK, digit_source, few_digits, named_digits, parameters_of
 
@@ -150,6 +151,33 @@ def test_few_subsets_of_its_own_rows(digits):
         GuidedTransferClassifier(
             source_params={"n_scouts": 3, "classes_per_scout": 30}
         ).fit(X, y)
+
+
+def test_xor_without_pretraining():
+    """Scouts learn three of the four rows each, and begin where the net begins."""
+    X, y = make_xor(4, noise=0.0, random_state=0)
+    triples = [np.delete(np.arange(4), row) for row in range(4)]
+    model = GuidedTransferClassifier(
+        source_params={
+            "module": lambda: nn.Sequential(nn.Linear(2, 8), nn.Tanh()),
+            "max_epochs": 0,
+            "learning_rate": 0.03,
+            "n_scouts": 4,
+            "scout_tasks": lambda *given: triples,
+            "scout_epochs": 100,
+        },
+        guide="global",
+        head="kept",
+        learning_rate=0.03,
+        max_epochs=300,
+        random_state=0,
+        device="cpu",
+    ).fit(X, y)
+    assert model.score(X, y) == 1
+    assert model.source_.scouts_["n_rows"].tolist() == [3, 3, 3, 3]
+    assert (model.source_.scouts_["accuracy"] == 1).all()
+    values = torch.cat([value.flatten() for value in model.guide_.values()])
+    assert values.min() == 0 and values.max() == 1
 
 
 def test_images_with_a_module(digits):

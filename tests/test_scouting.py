@@ -248,6 +248,34 @@ def test_subsets_are_different_and_drawn_evenly():
     assert counts.min() > 70
 
 
+# From random weights
+
+
+@pytest.mark.parametrize("objective", ["supervised", "masked"])
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_scouts_of_a_base_that_is_not_pretrained(digits, objective, early_stopping):
+    """They begin with the very weights that a base begins with that is trained."""
+    params = LABELED | {"objective": objective, "early_stopping": early_stopping}
+    source = SourceNet(**params | {"max_epochs": 0}, n_scouts=3).fit(*digits)
+    assert source.history_.empty
+    still = SourceNet(**params | {"max_epochs": 1, "learning_rate": 1e-30}).fit(*digits)
+    start, unmoved = (weights_of(one.net_.module_) for one in (source, still))
+    assert all(torch.equal(start[name], unmoved[name]) for name in start)
+    assert len(source.scouts_) == 3
+    assert source.scouts_["loss"].notna().all()
+    assert any(value.any() for value in source.guide_.values())
+    twin = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(
+        twin.transform(digits[0]), source.transform(digits[0])
+    )
+
+
+def test_scouts_of_no_passes_are_refused(digits):
+    model = SourceNet(**LABELED, n_scouts=2).set_params(max_epochs=0)
+    with pytest.raises(ValueError, match="scout_epochs=None makes as many passes"):
+        model.set_params(scout_epochs=None).fit(*digits)
+
+
 # Bad input
 
 
