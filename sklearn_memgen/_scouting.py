@@ -27,6 +27,7 @@ from sklearn_memgen._scout_tasks import (
     user_tasks,
 )
 from sklearn_memgen._source import PretrainedBody
+from sklearn_memgen._warnings import user_stacklevel
 from sklearn_memgen.training import (
     BodyFeatures,
     Displacement,
@@ -80,9 +81,16 @@ class ScoutingBody(PretrainedBody):
 
         `n_classes` is None if the source learns none.
         """
-        if self.n_scouts is not None and self.scout_epochs is not None:
+        if self.n_scouts is None:
+            return
+        if self.scout_epochs is not None:
             stage_ends(self.scout_stages, self.scout_epochs)
-        if self.n_scouts is None or self.scout_tasks not in ("auto", "classes"):
+        elif self.max_epochs == 0:
+            raise ValueError(
+                "scout_epochs=None makes as many passes as the base, but max_epochs=0; "
+                "give scouts a number of their own"
+            )
+        if self.scout_tasks not in ("auto", "classes"):
             return
         if self._takes_fewer:
             return
@@ -122,7 +130,7 @@ class ScoutingBody(PretrainedBody):
             warnings.warn(
                 "no scout came back, so there is no guide_; the base is fitted",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=user_stacklevel(),
             )
             return
         self.displacement_, self.scouts_ = found.displacement.cpu(), found.scouts
@@ -290,7 +298,7 @@ def explore(
                 f"scouting was interrupted; {displacement.n_scouts} of {len(tasks)} "
                 "scouts came back",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=user_stacklevel(),
             )
             break
     return Exploration(displacement, pd.DataFrame(rows), path)

@@ -86,8 +86,11 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         Largest number of piecewise-linear bins by which a number goes in.
     n_text_buckets : int, default=131072
         Buckets that the n-grams of each text column are hashed into.
-    optimizer, learning_rate, weight_decay, schedule, batch_size, max_epochs, clip_norm
+    optimizer, learning_rate, weight_decay, schedule, batch_size, clip_norm
         How to train; see `NetClassifier`.
+    max_epochs : "auto" or int, default="auto"
+        See `NetClassifier`. With 0 the base is not pretrained: scouts begin with its
+        random weights, as in the XOR experiment of [2]_.
     early_stopping, validation_fraction, n_iter_no_change, tol
         When to stop; see `NetClassifier`. The rows held out have one mask, drawn once.
     ema_decay, precision, device, callbacks, net_params, random_state, verbose
@@ -187,6 +190,10 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
             if name not in ("warm_start", "source")
         },
         **{name: TableEncoder._parameter_constraints[name] for name in ENCODER_PARAMS},
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 0, None, closed="left"),
+        ],
         "objective": [StrOptions({"masked", "supervised"})],
         "module": [callable, None],
         "module_params": [dict, None],
@@ -331,8 +338,8 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         ValueError
             If it is fitted already, there are no labels to learn from, `X` has nothing
             to mask, the body returns no features, there are fewer classes, clusters or
-            columns than a scout is to have, or fewer subsets of them than scouts, or
-            `scout_tasks` returns no rows.
+            columns than a scout is to have, or fewer subsets of them than scouts,
+            `scout_tasks` returns no rows, or scouts are to make no passes.
         FloatingPointError
             If the loss becomes infinite or NaN.
 

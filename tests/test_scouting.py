@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from torch import nn
 
-from sklearn_memgen import NetClassifier, SourceNet
+from sklearn_memgen import GuidedTransferClassifier, NetClassifier, SourceNet
 from sklearn_memgen._scout_tasks import ScoutTask, draw_subsets
 from sklearn_memgen._scouting import explore
 from sklearn_memgen.training import Displacement, Guide
@@ -248,6 +248,34 @@ def test_subsets_are_different_and_drawn_evenly():
     assert counts.min() > 70
 
 
+# From random weights
+
+
+@pytest.mark.parametrize("objective", ["supervised", "masked"])
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_scouts_of_a_base_that_is_not_pretrained(digits, objective, early_stopping):
+    """They begin with the very weights that a base begins with that is trained."""
+    params = LABELED | {"objective": objective, "early_stopping": early_stopping}
+    source = SourceNet(**params | {"max_epochs": 0}, n_scouts=3).fit(*digits)
+    assert source.history_.empty
+    still = SourceNet(**params | {"max_epochs": 1, "learning_rate": 1e-30}).fit(*digits)
+    start, unmoved = (weights_of(one.net_.module_) for one in (source, still))
+    assert all(torch.equal(start[name], unmoved[name]) for name in start)
+    assert len(source.scouts_) == 3
+    assert source.scouts_["loss"].notna().all()
+    assert any(value.any() for value in source.guide_.values())
+    twin = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(
+        twin.transform(digits[0]), source.transform(digits[0])
+    )
+
+
+def test_scouts_of_no_passes_are_refused(digits):
+    model = SourceNet(**LABELED, n_scouts=2).set_params(max_epochs=0)
+    with pytest.raises(ValueError, match="scout_epochs=None makes as many passes"):
+        model.set_params(scout_epochs=None).fit(*digits)
+
+
 # Bad input
 
 
@@ -302,8 +330,11 @@ def test_bad_functions(digits, rows, message):
 
 def test_scouts_that_do_not_move_are_warned_of(digits):
     model = SourceNet(**LABELED, n_scouts=2, scout_learning_rate=1e-30)
-    with pytest.warns(UserWarning, match="none of the 2 scouts differs from the base"):
+    with pytest.warns(
+        UserWarning, match="none of the 2 scouts differs from the base"
+    ) as (caught):
         model.fit(*digits)
+    assert [record.filename for record in caught] == [__file__]
     assert not any(value.any() for value in model.guide_.values())
 
 
@@ -311,6 +342,31 @@ def test_a_scout_that_diverges_is_an_error(digits):
     model = SourceNet(**LABELED, n_scouts=2, scout_learning_rate=1e30)
     with pytest.raises(FloatingPointError, match="learning_rate=1e"):
         model.fit(*digits)
+
+
+def test_without_scouts_there_is_no_guide(digits, monkeypatch):
+    """The line that is pointed at is the user's, through another estimator, too."""
+    from sklearn_memgen import _scouting
+
+    def interrupted(self, **params):
+        self.interrupted_ = True
+        self.results_ = []
+        return self
+
+    monkeypatch.setattr(_scouting.Population, "train", interrupted)
+    model = GuidedTransferClassifier(
+        source_params={**SMALL, "n_scouts": 2}, max_epochs=1
+    )
+    for call, keywords in (
+        (model.fit, {}),
+        (model.partial_fit, {"classes": range(10)}),
+    ):
+        with (
+            pytest.warns(UserWarning, match="scouts? came back") as caught,
+            pytest.raises(ValueError, match="the source has sent none"),
+        ):
+            call(*digits, **keywords)
+        assert [record.filename for record in caught] == [__file__] * 2
 
 
 def test_ctrl_c_keeps_the_scouts_that_came_back(digits, monkeypatch):
@@ -331,8 +387,11 @@ def test_ctrl_c_keeps_the_scouts_that_came_back(digits, monkeypatch):
 
     monkeypatch.setattr(_scouting.Population, "train", interrupted)
     model = SourceNet(**LABELED, n_scouts=9)
-    with pytest.warns(UserWarning, match="interrupted; 3 of 9 scouts came back"):
+    with pytest.warns(UserWarning, match="interrupted; 3 of 9 scouts came back") as (
+        caught
+    ):
         model.fit(*digits)
+    assert [record.filename for record in caught] == [__file__]
     assert len(model.scouts_) == model.displacement_.n_scouts == 3
     assert isinstance(model.guide_, Guide)
     assert isinstance(model.displacement_, Displacement)

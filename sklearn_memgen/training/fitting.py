@@ -127,7 +127,7 @@ def _prepared(
 ) -> Iterator[None]:
     """Give a net its callbacks, and rows to validate with for a while."""
     callbacks = list(callbacks)
-    if validation is not None:
+    if validation is not None and net.max_epochs:  # of no epoch none is the best
         stopping = EarlyStopping(
             patience=n_iter_no_change,
             threshold=tol,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from sklearn_memgen._warnings import user_stacklevel
+
 __all__ = ["FOCUSES", "SCOPES", "TEMPERATURES", "SpreadSums", "focus_spread", "temper"]
 
 SCOPES = ("tensor", "global")
@@ -119,7 +121,7 @@ class SpreadSums:
                 "guide freezes everything; was the base a copy of what the scouts "
                 "began with, and did they learn anything?",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=user_stacklevel(),
             )
         sums = self.squares if squared else self.absolutes
         return {

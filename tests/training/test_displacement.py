@@ -128,8 +128,11 @@ def test_a_part_has_ends_of_its_own():
 def test_no_displacement_is_suspicious_and_divides_by_nothing():
     net = make_net()
     displacement = displacement_of(net, [net])
-    with pytest.warns(UserWarning, match="none of the 1 scouts differs from the base"):
+    with pytest.warns(
+        UserWarning, match="none of the 1 scouts differs from the base"
+    ) as (caught):
         guide = displacement.guide()
+    assert caught[0].filename == __file__
     assert all(not value.any() for value in guide.values())
 
 

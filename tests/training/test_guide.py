@@ -214,8 +214,11 @@ def test_one_module_can_be_trained_as_every_scout():
 def test_scouts_that_never_left_are_suspicious():
     """As when the base is no copy, and goes along with them."""
     net = make_module()
-    with pytest.warns(UserWarning, match="none of the 2 scouts differs from the base"):
+    with pytest.warns(
+        UserWarning, match="none of the 2 scouts differs from the base"
+    ) as (caught):
         guide = Guide.from_displacements(net, [net, net])
+    assert caught[0].filename == __file__
     assert not open_names(guide)
 
 
