@@ -24,7 +24,7 @@ MNIST ?= mnist
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-tables bench-noise bench-lottery clean
+.PHONY: help demo test docs lint bench bench-tables bench-noise bench-transfer bench-lottery clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
@@ -71,6 +71,12 @@ bench-noise: $(BENCH_STAMP)  ## wrong labels, and phases of learning; TABLES=fol
 	$(BENCH_VENV)/bin/python benchmarks/noisy_probe.py $(TABLES) --cost
 	$(BENCH_VENV)/bin/python benchmarks/noisy_phases.py $(TABLES) --mnist $(MNIST) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/class_curve.py $(TABLES)
+
+bench-transfer: $(BENCH_STAMP)  ## guided transfer learning; MNIST=folder OMNIGLOT=file
+	$(BENCH_VENV)/bin/python benchmarks/guided_transfer.py --mnist $(MNIST) --omniglot $(OMNIGLOT) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/guided_sequential.py --mnist $(MNIST) --omniglot $(OMNIGLOT)
+	$(BENCH_VENV)/bin/python benchmarks/guided_xor.py
+	$(BENCH_VENV)/bin/python benchmarks/guided_cost.py --mnist $(MNIST)
 
 bench-lottery: $(BENCH_STAMP)  ## winning tickets, and small nets; TABLES=folder MNIST=folder
 	$(BENCH_VENV)/bin/python benchmarks/lottery.py $(MNIST) $(ARGS)
