@@ -94,6 +94,7 @@ def make_guide(
     scale: Mapping[str, str],
     temperature: Any,
     sparsify_below: float | None,
+    layer_decay: float,
     head: str,
 ) -> Guide | GuidePath | None:
     """Make the guide of a net that starts from a source.
@@ -112,6 +113,8 @@ def make_guide(
         See `Guide.temper`.
     sparsify_below : float or None
         See `Guide.sparsify`.
+    layer_decay : float
+        Multiplier of a layer of the body over that of the one behind it.
     head : {"new", "kept", "averaged"}
         What becomes of the source's head.
 
@@ -125,8 +128,11 @@ def make_guide(
     ValueError
         If the source has sent no scouts, or none that were measured on their way.
     """
+    layers = Guide({})
+    if layer_decay != 1:
+        layers = Guide.layerwise(transferred(source, "new"), layer_decay)
     if guide is None:
-        return None
+        return layers if layers else None
 
     def change(made: Guide) -> Guide:
         if isinstance(temperature, str):
@@ -136,6 +142,7 @@ def make_guide(
             made = made.temper(slope=slope, intercept=intercept)
         if sparsify_below is not None:
             made = made.sparsify(sparsify_below)
+        made = made * layers
         return _with_head(made, head) if isinstance(guide, str) else made
 
     made = guide

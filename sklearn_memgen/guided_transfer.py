@@ -80,6 +80,11 @@ class GuidedTransferClassifier(NetClassifier):
         else "new".
     sparsify_below : float or None, default=None
         Multipliers that do not exceed this become zero.
+    layer_decay : float, default=1.0
+        Multiplier of a layer of the body over that of the one behind it, beside the
+        guide or with ``guide=None`` in its place; that of the last is 1. Layers near
+        the input change the less the smaller it is, as in the discriminative
+        fine-tuning of [3]_.
     anchor : float or None, default=None
         Strength of a pull back to the source, L2-SP [2]_, beside the guide or with
         ``guide=None`` in its place. It is decoupled: a step goes the share
@@ -154,6 +159,8 @@ class GuidedTransferClassifier(NetClassifier):
        https://arxiv.org/abs/2303.16154
     .. [2] Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning
        with Convolutional Networks", 2018, https://arxiv.org/abs/1802.01483
+    .. [3] Howard and Ruder, "Universal Language Model Fine-tuning for Text
+       Classification", 2018, https://arxiv.org/abs/1801.06146
 
     Examples
     --------
@@ -185,6 +192,7 @@ class GuidedTransferClassifier(NetClassifier):
         "apply_to": [StrOptions({"update", "gradient"})],
         "head": [StrOptions(set(HEADS))],
         "sparsify_below": [Interval(Real, 0, None, closed="left"), None],
+        "layer_decay": [Interval(Real, 0, None, closed="neither")],
         "anchor": [Interval(Real, 0, None, closed="left"), None],
         "source_params": [dict, None],
         "epochs_per_call": [Interval(Integral, 1, None, closed="left")],
@@ -202,6 +210,7 @@ class GuidedTransferClassifier(NetClassifier):
         apply_to: str = "update",
         head: str = "auto",
         sparsify_below: float | None = None,
+        layer_decay: float = 1.0,
         anchor: float | None = None,
         source_params: dict[str, Any] | None = None,
         optimizer: str | Callable[..., Optimizer] = "adamw",
@@ -257,6 +266,7 @@ class GuidedTransferClassifier(NetClassifier):
         self.apply_to = apply_to
         self.head = head
         self.sparsify_below = sparsify_below
+        self.layer_decay = layer_decay
         self.anchor = anchor
         self.source_params = source_params
         self.class_weight = class_weight
@@ -362,6 +372,7 @@ class GuidedTransferClassifier(NetClassifier):
             scale={"spread": self.spread, "focus": self.focus},
             temperature=self.temperature,
             sparsify_below=self.sparsify_below,
+            layer_decay=self.layer_decay,
             head=self.head_,
         )
         start = transferred(self._start, self.head_)

@@ -180,6 +180,35 @@ def test_the_source_stays_as_it_is(source, few):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+# Layers
+
+
+def test_layers_near_the_input_change_less(source, few):
+    plain = GuidedTransferClassifier(source=source, random_state=0, max_epochs=1)
+    whole = plain.fit(*few).guide_
+    decayed = plain.set_params(layer_decay=0.5).fit(*few).guide_
+    scale = {"body.deep.layers.0": 0.5, "body.deep.layers.2": 1.0, "head": 1.0}
+    assert set(decayed) == set(whole)
+    for name, value in decayed.items():
+        torch.testing.assert_close(value, whole[name] * scale[name.rpartition(".")[0]])
+    alone = plain.set_params(guide=None).fit(*few).guide_
+    assert {name.rpartition(".")[0]: value.item() for name, value in alone.items()} == {
+        name: value for name, value in scale.items() if name != "head"
+    }
+    assert plain.set_params(layer_decay=1.0).fit(*few).guide_ is None
+
+
+def test_a_guide_of_ones_own_is_scaled_by_layer(source, few):
+    own = Guide({"body.deep.layers.0.weight": 0.5})
+    model = GuidedTransferClassifier(
+        source=source, guide=own, layer_decay=0.1, random_state=0, max_epochs=1
+    ).fit(*few)
+    assert model.guide_["body.deep.layers.0.weight"].item() == pytest.approx(0.05)
+    assert model.guide_["body.deep.layers.0.bias"].item() == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="layer_decay"):
+        model.set_params(layer_decay=0.0).fit(*few)
+
+
 # Heads
 
 
