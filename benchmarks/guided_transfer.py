@@ -10,8 +10,9 @@ the characters of the background alphabets. Scouts learn three classes each. The
 arm learns the same episodes of evaluation characters, and is tested on their other
 drawings.
 
-Learning rate, epochs and strength of the anchor are tuned for each arm on episodes of
-background characters, by the same grid. Differences are to plain transfer, episode by
+Learning rate, epochs and what else an arm has are tuned on episodes of background
+characters. Rates are a factor of three apart, and searched until both neighbors of the
+best are worse. Differences are to plain transfer, episode by
 episode, with 95 % intervals. The second table is the validation curve: the accuracy
 after so many epochs, at the rate of each arm. "oracle" is guided by how far each
 parameter goes if the net learns all drawings of the episode, the tested ones included.
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,9 @@ from sklearn_memgen.training import Displacement, Guide
 
 SIDE = 28
 #: What each arm is tuned over.
-RATES, EPOCHS, ANCHORS = (3e-4, 1e-3, 3e-3), (15, 30, 60, 120, 240), (1.0, 30.0)
+RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+EPOCHS = (15, 30, 60, 120, 240)
+ANCHORS, STRENGTHS, DECAYS = (1.0, 30.0), (0.03, 1.0), (0.1, 0.3)
 N_TUNING = 5
 #: What all arms have in common.
 COMMON: dict[str, Any] = {
@@ -162,7 +166,7 @@ def _body(net: nn.Module) -> dict[str, torch.Tensor]:
     return {n: p for n, p in net.named_parameters() if n.startswith("body.")}
 
 
-def make_arms(source: SourceNet) -> dict[str, list[Arm]]:
+def make_arms(source: SourceNet) -> dict[str, dict[str, Arm]]:
     """Return the variants of all arms, each with a learning rate to be set."""
 
     def transfer(**params: Any) -> Arm:
@@ -172,31 +176,38 @@ def make_arms(source: SourceNet) -> dict[str, list[Arm]]:
         guide = find_oracle(source, X, y).guide(focus="unit_mean")
         return GuidedTransferClassifier(source, guide=guide, **COMMON)
 
-    body = source.displacement_.only("body.")
-    even = body.guide(focus="unit_mean")
-    layers = ("body.0.*", "body.3.*", "body.7.*")
-    slower = even * Guide.layerwise(even, 0.5, layers=layers)
+    def tuned(**params: Any) -> dict[str, Arm]:
+        """Return variants by strength and by layer."""
+        return {
+            f"strength {strength}, decay {decay}": transfer(
+                temperature=(strength, 0.0), layer_decay=decay, **params
+            )
+            for strength in STRENGTHS
+            for decay in DECAYS
+        }
+
+    body = source.displacement_.only("body.").guide()
+    free = Guide(dict.fromkeys(body, 1.0))
     arms = {
-        "scratch": [
-            lambda X, y: NetClassifier(Net, weight_decay=0.0, **COMMON),
-        ],
-        "plain transfer": [transfer(guide=None)],
-        "frozen body": [transfer(guide=Guide(dict.fromkeys(even, 0.0)))],
-        "L2-SP": [transfer(guide=None, anchor=anchor) for anchor in ANCHORS],
-        "constant of equal mean": [transfer(guide=constant_like(body.guide()))],
-        "guided, gradient": [transfer(apply_to="gradient")],
-        "guided, global": [transfer(guide="global")],
-        "guided, absolute": [transfer(spread="absolute")],
-        "guided, by distance": [transfer(by_distance=True)],
-        "guided, unit mean": [transfer(focus="unit_mean")],
-        "guided, unit mean, by distance": [
-            transfer(focus="unit_mean", by_distance=True)
-        ],
-        "guided, unit mean, layers": [transfer(guide=slower)],
-        "oracle, unit mean": [oracle],
+        "plain transfer": {"": transfer(guide=None)},
+        "scratch": {"": lambda X, y: NetClassifier(Net, weight_decay=0.0, **COMMON)},
+        "frozen body": {"": transfer(guide=free * 0.0)},
+        "L2-SP": {f"anchor {a}": transfer(guide=None, anchor=a) for a in ANCHORS},
+        "constant of equal mean": {"": transfer(guide=constant_like(body))},
+        "constant, tuned": tuned(guide=free),
+        "guided, gradient": {"": transfer(apply_to="gradient")},
+        "guided, global": {"": transfer(guide="global")},
+        "guided, absolute": {"": transfer(spread="absolute")},
+        "guided, by distance": {"": transfer(by_distance=True)},
+        "guided, unit mean": {"": transfer(focus="unit_mean")},
+        "guided, unit mean, by distance": {
+            "": transfer(focus="unit_mean", by_distance=True)
+        },
+        "guided, unit mean, tuned": tuned(focus="unit_mean"),
+        "oracle, unit mean": {"": oracle},
     }
     for temperature in ("freezing", "icy", "room", "warm", "evaporating"):
-        arms[f"guided, {temperature}"] = [transfer(temperature=temperature)]
+        arms[f"guided, {temperature}"] = {"": transfer(temperature=temperature)}
     return arms
 
 
@@ -216,37 +227,46 @@ def run_arm(
     return course.accuracies
 
 
+def climb(learn: Callable[[float], np.ndarray]) -> None:
+    """Look at rates from the middle of the grid on, until the best is between worse."""
+
+    def at(k: int) -> float:
+        return learn(RATES[k]).max() if 0 <= k < len(RATES) else -np.inf
+
+    best = RATES.index(1e-3)
+    while (better := max(best, best - 1, best + 1, key=at)) != best:
+        best = better
+
+
 def tune(
-    arms: dict[str, list[Arm]], X: np.ndarray, y: np.ndarray, splits: list[Any]
+    arms: dict[str, dict[str, Arm]], X: np.ndarray, y: np.ndarray, splits: list[Any]
 ) -> dict[str, tuple[Arm, float, int]]:
     """Return variant, rate and number of epochs that are best for each arm."""
+
+    def learn(arm: Arm, courses: dict[float, np.ndarray], rate: float) -> np.ndarray:
+        if rate not in courses:
+            runs = [run_arm(arm, rate, X, y, split) for split in splits]
+            courses[rate] = np.mean(runs, axis=0)
+        return courses[rate]
+
     best = {}
     for name, variants in arms.items():
-        found = {
-            (k, rate, epochs): accuracy
-            for k, arm in enumerate(variants)
-            for rate in RATES
-            for epochs, accuracy in zip(
-                EPOCHS,
-                np.mean([run_arm(arm, rate, X, y, s) for s in splits], axis=0),
-                strict=True,
-            )
-        }
-        k, rate, epochs = max(found, key=found.__getitem__)
-        best[name] = variants[k], rate, epochs
+        found: dict[tuple[str, float], np.ndarray] = {}
+        for label, arm in variants.items():
+            courses: dict[float, np.ndarray] = {}
+            climb(partial(learn, arm, courses))
+            found |= {(label, rate): course for rate, course in courses.items()}
+        label, rate = max(found, key=lambda key: found[key].max())
+        epochs = EPOCHS[int(found[label, rate].argmax())]
+        best[name] = variants[label], rate, epochs
+        print(f"  {name}: learning rate {rate}, {epochs} epochs {label}; in % at")
+        most: dict[float, float] = {}
+        for (_, r), course in found.items():
+            most[r] = max(most.get(r, 0.0), 100 * course.max())
         print(
-            f"  {name}: learning rate {rate}, {epochs} epochs"
-            + (f", anchor {ANCHORS[k]}" if len(variants) > 1 else "")
-            + f"; in % at all rates {_at_rates(found)}",
-            flush=True,
+            "    ", ", ".join(f"{r}: {most[r]:.1f}" for r in sorted(most)), flush=True
         )
     return best
-
-
-def _at_rates(found: dict[tuple[int, float, int], float]) -> str:
-    """Write the accuracy of an arm at each rate, with the best number of epochs."""
-    best = [max(found[key] for key in found if key[1] == rate) for rate in RATES]
-    return ", ".join(f"{100 * accuracy:.1f}" for accuracy in best)
 
 
 def compare(
