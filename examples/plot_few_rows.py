@@ -3,11 +3,9 @@ A new shop, and a handful of rows
 =================================
 
 Customers of many shops, and whether they buy. What they like is the same everywhere,
-but for two things: how much the price and the hour of the day matter is another matter
-in each shop. A new shop has a few rows of its own. What should a net that knows the
-other shops change for it, and what not?
-
-:class:`~sklearn_memgen.GuidedTransferClassifier` asks scouts.
+but for two things: how much price and hour count differs from shop to shop. A new shop
+has a few rows of its own. What should a net that knows the other shops change for it,
+and what not? :class:`~sklearn_memgen.GuidedTransferClassifier` asks scouts.
 """
 
 # %%
@@ -85,11 +83,11 @@ ax.set(xlabel="mean multiplier", ylabel="")
 plt.tight_layout()
 
 # %%
-# Nobody told the scouts of price and hour. They had to change most what the base makes
-# of these two.
+# Nobody told the scouts of price and hour. What the base makes of these two they had to
+# change most.
 #
-# From one row to fifty
-# ---------------------
+# From two rows to fifty
+# ----------------------
 #
 # Three ways to learn the new shop. "From scratch" is such a net from random weights. A
 # guide slows a net down, so learning rates are of importance: each way has the one that
@@ -121,8 +119,14 @@ display = FewShotCurveDisplay.from_estimators(
 display.plot()
 
 # %%
-# Episode by episode, beside plain transfer:
+# Guided is ahead of plain transfer where rows are few, and the two meet as they become
+# more. Episode by episode:
 
 from sklearn_memgen import compare_shots
 
 compare_shots(display.curve, reference="plain transfer").round(3)
+
+# %%
+# This table was made for the idea: shops differ in little, and always in the same
+# columns. Where a new group differs in anything at all, or in nothing, a guide may
+# be of no use; so compare, as here, before you trust one.
