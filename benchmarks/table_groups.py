@@ -29,7 +29,8 @@ class Task:
     """Which groups of a table the source learns, and which are tuned and tested on.
 
     `scouts` is the column that divides the source's rows among scouts, by default
-    `group`. `left_out` are columns that say what the group says.
+    `group`. `left_out` are columns that say what the group says, or whose values no
+    other group has.
     """
 
     group: str
@@ -66,6 +67,7 @@ TASKS = {
         ("US", "UA", "WN", "PI", "CO"),
         ("PS", "AA"),
         ("HP", "DL", "TW"),
+        left_out=("FlightNum", "TailNum"),
     ),
     "womens_clothing": Task(
         "Department Name",
