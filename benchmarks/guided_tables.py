@@ -58,7 +58,7 @@ from sklearn_memgen.training import Guide
 
 N_TUNING = 6
 #: A guide slows a net down, so that its rates are higher.
-EPOCHS, RATES = (6, 30), (1e-4, 1e-3, 1e-2)
+EPOCHS, RATES = (5, 20), (1e-4, 1e-3, 1e-2)
 GUIDED_RATES = (1e-3, 1e-2, 1e-1)
 #: What all nets have in common.
 COMMON = {"early_stopping": False, "device": "cpu", "random_state": 0}
@@ -88,7 +88,7 @@ class Boosting(ClassifierMixin, BaseEstimator):
             weights = np.concatenate([np.ones(len(y_source)), weights])
             Z, y = np.vstack([Z_source, Z]), np.concatenate([y_source, y])
         self.model_ = LGBMClassifier(
-            n_jobs=1, verbose=-1, max_bin=31, random_state=0, **self.params
+            n_jobs=1, verbose=-1, random_state=0, **self.params
         ).fit(Z, y, sample_weight=weights)
         self.classes_ = self.model_.classes_
         return self
