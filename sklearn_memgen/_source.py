@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Self
 
 import torch
@@ -58,6 +58,7 @@ class PretrainedBody(NetEstimator):
     module_params: dict[str, Any] | None
     mask_rate: float
     n_target_bins: int
+    memorize: str | Iterable[Hashable]
     hidden_layer_sizes: Sequence[int]
     embedding_dim: int
     dropout: float
@@ -110,8 +111,12 @@ class PretrainedBody(NetEstimator):
     def _make_encoder(self) -> TableEncoder | None:
         if self.module is not None:
             return None
+        params = {name: getattr(self, name) for name in ENCODER_PARAMS}
+        if self.objective == "masked" and isinstance(self.memorize, str):
+            # Without labels there is no evidence of what is worth it.
+            params["memorize"] = {"auto": "none"}.get(self.memorize, self.memorize)
         return TableEncoder(
-            **{name: getattr(self, name) for name in ENCODER_PARAMS},
+            **params,
             crosses=(),
             bins="quantile",
             random_state=self.random_state,

@@ -78,8 +78,10 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
     categorical_features, numeric_features, text_features : array-like, default=None
         Columns whose kind is given rather than found; see `tables.TableEncoder`. Text
         is read, but not predicted.
-    memorize : {"none", "exact"} or array-like of columns, default="none"
-        Which numeric columns go in by their exact values as well.
+    memorize : {"auto", "none", "exact"} or array-like of columns, default="auto"
+        Which numeric columns go in by their exact values as well. "auto" takes those
+        whose exact values tell more of the labels than bins do, out of fold; see
+        `tables.TableEncoder`. With ``objective="masked"`` it takes none.
     min_frequency : float, default=2
         How often a value must occur to have an id of its own.
     n_bins : int, default=64
@@ -203,7 +205,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "unknown_rate": [Interval(Real, 0, 1, closed="left")],
-        "memorize": [StrOptions({"none", "exact"}), "array-like"],
+        "memorize": [StrOptions({"auto", "none", "exact"}), "array-like"],
         "n_scouts": [
             StrOptions({"all"}),
             Interval(Integral, 1, None, closed="left"),
@@ -234,7 +236,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         categorical_features: Iterable[Hashable] | None = None,
         numeric_features: Iterable[Hashable] | None = None,
         text_features: Iterable[Hashable] | None = None,
-        memorize: str | Iterable[Hashable] = "none",
+        memorize: str | Iterable[Hashable] = "auto",
         min_frequency: float = 2,
         n_bins: int = 64,
         n_text_buckets: int = 2**17,

@@ -76,6 +76,18 @@ def test_columns_that_tell_nothing_cannot_be_predicted():
     assert model.history_["valid_loss"].min() > entropies.mean() - 0.05
 
 
+def test_labels_say_which_exact_numbers_are_worth_it():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"code": rng.integers(400, size=3000), "noise": rng.random(3000)})
+    y = np.random.default_rng(1).integers(2, size=400)[X["code"]]
+    settings = {**SMALL, "max_epochs": 1}
+    known = SourceNet(**settings, objective="supervised").fit(X, y).encoder_
+    assert list(known.id_columns_) == ["code (exact)"]
+    assert not SourceNet(**settings).fit(X).encoder_.id_columns_
+    none = SourceNet(**settings, objective="supervised", memorize="none").fit(X, y)
+    assert not none.encoder_.id_columns_
+
+
 def test_validation_rows_have_one_mask(table, monkeypatch):
     """So the loss that stops training is that of the same cells in each epoch."""
     from sklearn_memgen.nets import MaskedTableNet
