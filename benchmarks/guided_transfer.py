@@ -1,7 +1,8 @@
 """Guided transfer to a few rows of each class, beside plain transfer and others.
 
     python benchmarks/guided_transfer.py --mnist FOLDER --omniglot FILE
-        [--source 1000] [--ways 20] [--shots 1 5] [--episodes 20] [--arms NAME ...]
+        [--source 1000] [--ways 20] [--shots 1 5] [--episodes 20] [--tuning 5]
+        [--arms NAME ...]
 
 MNIST is the folder of the four original files; FILE is the packed Omniglot
 (`omniglot_105_packbits.npz`: images, alphabet, character, split, drawer). The base is a
@@ -12,10 +13,10 @@ drawings.
 
 Learning rate, epochs and what else an arm has are tuned on episodes of background
 characters. Rates are a factor of three apart, and searched until both neighbors of the
-best are worse. Differences are to plain transfer, episode by
-episode, with 95 % intervals. The second table is the validation curve: the accuracy
-after so many epochs, at the rate of each arm. "oracle" is guided by how far each
-parameter goes if the net learns all drawings of the episode, the tested ones included.
+best are worse. Differences are to plain transfer, episode by episode, with 95 %
+intervals. The second table is the validation curve: the accuracy after so many epochs,
+at the rate of each arm. "oracle" is guided by how far each parameter goes if the net
+learns all drawings of the episode from the same random head, the tested ones included.
 """
 
 from __future__ import annotations
@@ -50,7 +51,6 @@ SIDE = 28
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 EPOCHS = (15, 30, 60, 120, 240)
 ANCHORS, STRENGTHS, DECAYS = (1.0, 30.0), (0.03, 1.0), (0.1, 0.3)
-N_TUNING = 5
 #: What all arms have in common.
 COMMON: dict[str, Any] = {
     "schedule": "constant",
@@ -327,6 +327,7 @@ def main() -> None:
     parser.add_argument("--ways", type=int, default=20)
     parser.add_argument("--shots", type=int, nargs="+", default=[1])
     parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--tuning", type=int, default=5, help="episodes to tune on")
     parser.add_argument("--arms", nargs="+", help="all by default")
     parser.add_argument("--cache", type=Path, help="folder that keeps sources")
     args = parser.parse_args()
@@ -340,7 +341,7 @@ def main() -> None:
     arms = {name: arms[name] for name in args.arms or arms}
     for n_shots in args.shots:
         print(f"\n{args.ways}-way, {n_shots} rows of each")
-        tuning = ShotSplit(n_shots, args.ways, N_TUNING, random_state=1)
+        tuning = ShotSplit(n_shots, args.ways, args.tuning, random_state=1)
         best = tune(arms, X, y, list(tuning.split(X, y)))
         testing = ShotSplit(n_shots, args.ways, args.episodes, random_state=0)
         splits = list(testing.split(X_test, y_test))

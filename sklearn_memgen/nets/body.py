@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sklearn_memgen.nets.deep import DeepPart, with_unknown_ids
 
-__all__ = ["HeadedNet", "HeadedTableNet", "TableBody", "count_features"]
+__all__ = ["HeadedNet", "HeadedTableNet", "TableBody", "count_features", "draws_inputs"]
 
 
 class TableBody(nn.Module):
@@ -88,6 +88,11 @@ class TableBody(nn.Module):
         """Return what `forward` does, but for rounding, for prediction on a CPU."""
         return F.relu(self.deep.fast_forward(*inputs, **named))
 
+    @property
+    def draws_inputs(self) -> bool:
+        """Whether `draw_inputs` draws anything."""
+        return bool(self.unknown_rate and len(self.unknown_ids))
+
     def draw_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return a batch's inputs with unknown ids at random, for training."""
         return with_unknown_ids(inputs, self.unknown_ids, self.unknown_rate)
@@ -95,6 +100,15 @@ class TableBody(nn.Module):
     def optimizer_groups(self) -> dict[str, list[Tensor]]:
         """Name the parameters that have an optimizer of their own."""
         return {"sparse": self.deep.sparse_parameters()}
+
+
+def draws_inputs(module: nn.Module) -> bool:
+    """Tell whether there is anything random in the inputs of a module in training.
+
+    A module may say so by its attribute `draws_inputs`; without one it does if it has a
+    method `draw_inputs`.
+    """
+    return getattr(module, "draws_inputs", hasattr(module, "draw_inputs"))
 
 
 class HeadedNet(nn.Module):
@@ -136,6 +150,11 @@ class HeadedNet(nn.Module):
             See `WideDeep.optimizer_groups`.
         """
         return getattr(self.body, "optimizer_groups", dict)()
+
+    @property
+    def draws_inputs(self) -> bool:
+        """Whether the body draws its inputs for training."""
+        return draws_inputs(self.body)
 
     def draw_inputs(self, inputs: Any) -> Any:
         """Return a batch's inputs as the body draws them for training, if it does."""

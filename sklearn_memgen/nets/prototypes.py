@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklearn_memgen.nets.body import draws_inputs
+
 __all__ = ["PrototypeNet"]
 
 #: Logit of a class that has no prototype, as in the code of Tanzer et al.
@@ -187,6 +189,11 @@ class PrototypeNet(nn.Module):
             See `WideDeep.optimizer_groups`.
         """
         return getattr(self.body, "optimizer_groups", dict)()
+
+    @property
+    def draws_inputs(self) -> bool:
+        """Whether the body draws its inputs for training."""
+        return draws_inputs(self.body)
 
     def draw_inputs(self, inputs: Any) -> Any:
         """Return a batch's inputs as the body draws them for training, if it does."""

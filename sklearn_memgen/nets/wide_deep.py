@@ -213,6 +213,11 @@ class WideDeep(nn.Module):
         deep = None if self.deep is None else self.deep(*inputs)
         return add_logits(deep, None if self.wide is None else self.wide(*inputs))
 
+    @property
+    def draws_inputs(self) -> bool:
+        """Whether `draw_inputs` draws anything."""
+        return bool(self.unknown_rate and len(self.unknown_ids))
+
     def draw_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return a batch's inputs with unknown ids at random, for training.
 

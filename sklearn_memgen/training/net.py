@@ -48,8 +48,10 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         method `optimizer_groups`, the parameters of each group it names go to an
         optimizer of their own. If it has a method `draw_inputs`, it is called in
         training with the inputs of each batch, and returns those that the module gets:
-        the place for what is random. If its attribute `takes_labels` is true, it gets
-        the labels of each batch in training, by the name `labels`.
+        the place for what is random. An attribute `draws_inputs` that is false says
+        that there is nothing random in it, and saves time in a `Population`. If its
+        attribute `takes_labels` is true, it gets the labels of each batch in training,
+        by the name `labels`.
     group_optimizers : dict of str to callable, default=None
         Makes the optimizer of each group from its parameters. Groups not named here
         belong to the main optimizer.

@@ -187,8 +187,9 @@ class Stack:
 
     def _draw_inputs(self, batch: StackedBatch) -> None:
         """Let each member draw what is random in its inputs."""
-        if not hasattr(self.module, "draw_inputs"):
-            return
+        draws = hasattr(self.module, "draw_inputs")
+        if not getattr(self.module, "draws_inputs", draws):
+            return  # and no time is spent on the random numbers of each
         for k in range(len(batch.sizes)):
             inputs = batch.of(k)[0]
             with self.members[k].randomness:

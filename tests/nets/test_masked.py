@@ -9,6 +9,7 @@ from sklearn_memgen.nets import (
     HeadedNet,
     MaskedArrayNet,
     MaskedTableNet,
+    PrototypeNet,
     TableBody,
     count_features,
     draw_mask,
@@ -193,3 +194,21 @@ def test_a_head_draws_and_groups_as_its_body_does():
     assert (drawn == torch.tensor([0, 4])).all()
     assert net.optimizer_groups() == {"sparse": []}
     assert HeadedNet(torch.nn.Flatten(), 4, 2).draw_inputs(numbers) is numbers
+
+
+def test_a_net_says_whether_its_inputs_are_drawn():
+    """So that no random numbers are put in order for nets that draw none."""
+
+    def body(unknown_rate, id_offsets=(0, 4)):
+        return TableBody(
+            bin_edges=[[-1.0, 1.0]],
+            missing=[False],
+            id_offsets=id_offsets,
+            unknown_rate=unknown_rate,
+        )
+
+    assert HeadedNet(body(0.1), 128, 2).draws_inputs
+    assert not HeadedNet(body(0.0), 128, 2).draws_inputs
+    assert not HeadedNet(body(0.1, id_offsets=(0,)), 128, 2).draws_inputs
+    assert not HeadedNet(torch.nn.Flatten(), 4, 2).draws_inputs
+    assert PrototypeNet(body(0.1), 128, 2).draws_inputs
