@@ -104,7 +104,7 @@ def read_labeled(
         negative, not finite, or all zero.
     """
     data = read_inputs(estimator, X, encoder, reset=reset)
-    labels = check_labels(y)
+    labels = check_labels(y, few_rows=getattr(estimator, "_learns_few_rows", False))
     check_same_length(data, labels)
     if classes is None:
         classes = np.unique(labels)
@@ -130,8 +130,12 @@ def read_labeled(
     )
 
 
-def check_labels(y: Any) -> np.ndarray:
-    """Return the labels as an array of strings, integers or booleans."""
+def check_labels(y: Any, *, few_rows: bool = False) -> np.ndarray:
+    """Return the labels as an array of strings, integers or booleans.
+
+    With `few_rows` there is no warning that most labels are another class, as they are
+    where one row of each is learned.
+    """
     if y is None:
         raise ValueError(
             "This classifier requires y to be passed, but the target y is None"
@@ -144,5 +148,6 @@ def check_labels(y: Any) -> np.ndarray:
     if pd.isna(labels).any():
         raise ValueError("Input y contains NaN.")
     assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
+    kinds = np.repeat(np.unique(labels), 2) if few_rows else labels
+    check_classification_targets(kinds)
     return labels

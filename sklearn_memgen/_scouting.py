@@ -70,6 +70,8 @@ class ScoutingBody(PretrainedBody):
     #: Whether to send as many scouts, to as many groups, as there are, if there are
     #: fewer than asked for: where nobody has asked for a number.
     _takes_fewer = False
+    #: Whether one row of each class is no reason to doubt that they are classes.
+    _learns_few_rows = False
 
     displacement_: Displacement
     displacement_path_: DisplacementPath

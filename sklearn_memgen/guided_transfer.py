@@ -280,6 +280,8 @@ class GuidedTransferClassifier(NetClassifier):
 
     #: Columns that the source knows and `X` lacks have missing values.
     _fills_columns = True
+    #: One row of each class is no reason to doubt that they are classes.
+    _learns_few_rows = True
 
     def _check_source(self) -> None:
         super()._check_source()
@@ -339,6 +341,7 @@ class GuidedTransferClassifier(NetClassifier):
 
     def _pretrain(self, examples: LabeledExamples) -> Learning[None]:
         source = self._make_source()
+        source._learns_few_rows = True
         given = self.source_params or {}
         if "random_state" not in given:
             # Drawn apart, so that the net draws what it draws with a given source.

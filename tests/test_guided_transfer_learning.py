@@ -1,5 +1,7 @@
 """GuidedTransferClassifier: few rows, one more at a time, and its own source."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,23 @@ def test_few_rows_of_a_table():
 
 
 # One example at a time
+
+
+def test_one_row_of_each_of_many_classes_is_no_regression(digits):
+    X, _ = digits
+    many = np.arange(40)  # one row of each
+    model = GuidedTransferClassifier(
+        source_params={"max_epochs": 1},
+        guide=None,
+        max_epochs=1,
+        device="cpu",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X[:40], many)
+    assert len(model.classes_) == 40
+    with pytest.raises(ValueError, match="continuous"):
+        model.fit(X[:40], many + 0.5)
 
 
 def test_partial_fit_learns_one_example_at_a_time(source, digits, few):
