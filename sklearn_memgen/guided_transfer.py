@@ -61,7 +61,8 @@ class GuidedTransferClassifier(NetClassifier):
     by_distance : bool, default=False
         Whether there are several guides, by how far the net is from its start: one for
         each stage that scouts were measured in, `SourceNet(scout_stages=...)`. Each
-        epoch takes the guide of the stage in which scouts were as far.
+        epoch takes the guide of the stage in which scouts were as far. Several guides
+        of your own are a `GuidePath`, whatever this says.
     temperature : str or (slope, intercept), default="room"
         How strict the guide is: "freezing", "icy", "chilly", "room", "warm" or
         "evaporating", or a line; see `Guide.temper`.
