@@ -72,10 +72,12 @@ bench-noise: $(BENCH_STAMP)  ## wrong labels, and phases of learning; TABLES=fol
 	$(BENCH_VENV)/bin/python benchmarks/noisy_phases.py $(TABLES) --mnist $(MNIST) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/class_curve.py $(TABLES)
 
-bench-transfer: $(BENCH_STAMP)  ## guided transfer learning; MNIST=folder OMNIGLOT=file
+bench-transfer: $(BENCH_STAMP)  ## guided transfer learning; MNIST=folder OMNIGLOT=file TABLES=folder
 	$(BENCH_VENV)/bin/python benchmarks/guided_transfer.py --mnist $(MNIST) --omniglot $(OMNIGLOT) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/guided_sequential.py --mnist $(MNIST) --omniglot $(OMNIGLOT)
+	$(BENCH_VENV)/bin/python benchmarks/guided_saturation.py --mnist $(MNIST) --omniglot $(OMNIGLOT)
 	$(BENCH_VENV)/bin/python benchmarks/guided_xor.py
+	$(BENCH_VENV)/bin/python benchmarks/guided_tables.py --tables $(TABLES)
 	$(BENCH_VENV)/bin/python benchmarks/guided_cost.py --mnist $(MNIST)
 
 bench-lottery: $(BENCH_STAMP)  ## winning tickets, and small nets; TABLES=folder MNIST=folder
