@@ -29,7 +29,7 @@ atoms = st.one_of(
         lambda c, v, case: col(c).contains(v, case=case), names, texts, st.booleans()
     ),
     st.sampled_from(
-        [r"\bring\b", "rings?", 'a"b', r"\"\'", "\n\\", r"\\", "é", "'"]
+        [r"\bring\b", "rings?", 'a"b', r"\"\'", "\n\\\\", r"\\", "é", "'"]
     ).map(lambda pattern: col("title").matches(pattern)),
     st.builds(lambda c: col(c).isna(), names),
 )
