@@ -178,7 +178,7 @@ def test_a_name_that_is_unknown_is_told_before_training():
 
 @pytest.mark.parametrize("guide", [{"3.weight": 0.0}, lambda module: {}])
 def test_what_is_no_guide_is_refused(guide):
-    with pytest.raises(TypeError, match="guide must be a Guide or a GuidePath, or a callable that"):
+    with pytest.raises(TypeError, match="must be a Guide or a GuidePath, or a"):
         make_classifier(GuideCallback(guide)).fit(X, Y)
 
 
