@@ -158,8 +158,7 @@ def find_oracle(source: SourceNet, X: np.ndarray, y: np.ndarray) -> Displacement
     """Return how far the body goes if it learns all rows of an episode."""
     settings = COMMON | {"max_epochs": 60, "learning_rate": 1e-3}
     model = GuidedTransferClassifier(source, guide=None, **settings).fit(X, y)
-    whole = Displacement(_body(source.net_.module_)).add(_body(model.net_.module_))
-    return whole
+    return Displacement(_body(source.net_.module_)).add(_body(model.net_.module_))
 
 
 def _body(net: nn.Module) -> dict[str, torch.Tensor]:

@@ -112,9 +112,9 @@ class PretrainedBody(NetEstimator):
         if self.module is not None:
             return None
         params = {name: getattr(self, name) for name in ENCODER_PARAMS}
-        if self.objective == "masked" and isinstance(self.memorize, str):
-            # Without labels there is no evidence of what is worth it.
-            params["memorize"] = {"auto": "none"}.get(self.memorize, self.memorize)
+        by_evidence = isinstance(self.memorize, str) and self.memorize == "auto"
+        if by_evidence and self.objective == "masked":
+            params["memorize"] = "none"  # without labels there is no evidence
         return TableEncoder(
             **params,
             crosses=(),
