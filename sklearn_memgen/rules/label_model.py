@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse
+
+from sklearn_memgen._sklearn import Interval, validate_params
 
 __all__ = ["LabelModel", "fit_label_model"]
 
@@ -109,6 +112,16 @@ class LabelModel:
         )
 
 
+@validate_params(
+    {
+        "n_classes": [Interval(Integral, 2, None, closed="left")],
+        "prior_accuracy": [Interval(Real, 0, 1, closed="neither")],
+        "prior_strength": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
 def fit_label_model(
     votes: sparse.csr_matrix,
     *,
@@ -206,11 +219,6 @@ def fit_label_model(
     array([[0.97, 0.03],
            [0.66, 0.34]])
     """
-    _check_number(n_classes, "n_classes", 2, whole=True)
-    _check_number(max_iter, "max_iter", 1, whole=True)
-    _check_number(tol, "tol", 0)
-    _check_number(prior_strength, "prior_strength", 0, above=True)
-    _check_number(prior_accuracy, "prior_accuracy", 0, 1, above=True)
     votes = _check_votes(votes, n_classes)
     known = _check_labels(labels, votes.shape[0], n_classes)
     n_votes = _count_votes(votes)
@@ -228,7 +236,7 @@ def fit_label_model(
         )
         prior = prior_accuracy * np.log(accuracies)
         prior += (1 - prior_accuracy) * np.log1p(-accuracies)
-        path.append(likelihood + prior_strength * (weights @ prior))
+        path.append(float(likelihood + prior_strength * (weights @ prior)))
         right = np.bincount(pairs.rule, found[pairs.of_vote], minlength=len(weights))
         before = accuracies
         accuracies = (right + prior_strength * prior_accuracy) / (
@@ -339,27 +347,6 @@ def _share_weights(votes: sparse.csr_matrix) -> np.ndarray:
 
 
 # Checks
-
-
-def _check_number(
-    value: Any,
-    name: str,
-    low: float,
-    high: float = np.inf,
-    *,
-    whole: bool = False,
-    above: bool = False,
-) -> None:
-    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise TypeError(
-            f"{name} must be {'an integer' if whole else 'a number'}; got {value!r}"
-        )
-    inside = low < value < high if above else low <= value < high
-    if not inside:
-        least = f"above {low}" if above else f"at least {low}"
-        most = "finite" if high == np.inf else f"below {high}"
-        raise ValueError(f"{name} must be {least} and {most}; got {value}")
 
 
 def _check_votes(votes: Any, n_classes: int) -> sparse.csr_matrix:
