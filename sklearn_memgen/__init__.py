@@ -19,6 +19,8 @@ from sklearn_memgen.lottery import LotteryPrunedNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV
 from sklearn_memgen.noise_probe import NoisyFineTuneProbe
+from sklearn_memgen.rule_augmented import RuleAugmentedClassifier
+from sklearn_memgen.rules import Rule, RuleSet, col
 from sklearn_memgen.source_net import SourceNet
 from sklearn_memgen.training import Ticket
 from sklearn_memgen.wide_deep import WideDeepClassifier
@@ -37,6 +39,9 @@ __all__ = [
     "NoiseCurvesDisplay",
     "NoisyFineTuneProbe",
     "PopulationSearchCV",
+    "Rule",
+    "RuleAugmentedClassifier",
+    "RuleSet",
     "ShotSplit",
     "SourceNet",
     "Ticket",
@@ -44,6 +49,7 @@ __all__ = [
     "WideDeepClassifier",
     "WideDeepRegressor",
     "__version__",
+    "col",
     "compact",
     "compare_predictions",
     "compare_shots",

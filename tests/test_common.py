@@ -1,5 +1,6 @@
 """scikit-learn's own checks, for every estimator of the package."""
 
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
@@ -8,9 +9,13 @@ from sklearn_memgen import (
     LotteryPrunedNet,
     NetClassifier,
     NoisyFineTuneProbe,
+    Rule,
+    RuleAugmentedClassifier,
+    RuleSet,
     SourceNet,
     WideDeepClassifier,
     WideDeepRegressor,
+    col,
 )
 
 
@@ -34,6 +39,19 @@ FITTED_ONCE = (
     "a fitted source does not change, so that nets can start from it: fitting it again "
     "raises, and its clone is itself"
 )
+#: One rule of each kind, for tables without names and labels that are numbers.
+RULES = RuleSet(
+    [
+        Rule(col(0) > 0.5, 1, id="assign"),
+        Rule(col(0) < -1, 0, "forbid", id="forbid"),
+        Rule(col(0) > 2, [0, 1], "restrict", id="restrict"),
+        Rule(col(0) > 5, 0, "gate", id="gate"),
+    ]
+)
+RULES_FAIL = {
+    "check_classifiers_classes": "labels are strings, and the rules name numbers",
+    "check_dtype_object": "a dict is no number; the message names the rule",
+}
 REFITS = (
     "check_fit_score_takes_y",
     "check_dtype_object",
@@ -47,6 +65,11 @@ REFITS = (
 
 def expected_failed_checks(estimator):
     """Name the checks that cannot pass, with the reason."""
+    if isinstance(estimator, RuleAugmentedClassifier):
+        expected = RULES_FAIL if estimator.rules else {}
+        if isinstance(estimator.estimator, LogisticRegression):
+            return expected
+        return expected | expected_failed_checks(estimator.estimator)
     checks = {
         WideDeepClassifier: ("dense", "sparse"),
         WideDeepRegressor: ("sparse",),
@@ -73,6 +96,9 @@ def expected_failed_checks(estimator):
         GuidedTransferClassifier(
             source_params={"hidden_layer_sizes": (32,), **FEW_EPOCHS}, max_epochs=40
         ),
+        RuleAugmentedClassifier(LogisticRegression()),
+        RuleAugmentedClassifier(LogisticRegression(), RULES),
+        RuleAugmentedClassifier(WideDeepClassifier(**SMALL), RULES),
     ],
     expected_failed_checks=expected_failed_checks,
     xfail_strict=True,

@@ -1,0 +1,339 @@
+"""How rules are weighed, and how a learner learns from rows that rules decided."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from sklearn_memgen._rule_decisions import Poll
+from sklearn_memgen._rule_inputs import MatchedRows
+from sklearn_memgen.rules import RuleSet
+from sklearn_memgen.rules.evidence import Evidence
+from sklearn_memgen.rules.label_model import fit_label_model
+from sklearn_memgen.rules.voting import VotingMaster
+
+__all__ = ["Labeled", "Learned", "RuleLearning", "make_splits"]
+
+#: Kinds of rules that name the class of a row.
+_ASSIGNING = ("assign", "gate")
+
+
+def make_splits(
+    cv: Any, data: Any, codes: np.ndarray, groups: Any, random_state: Any
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the splits by which decisions are made on rows held out.
+
+    Parameters
+    ----------
+    cv : int, splitter, iterable or None
+        None is 5 folds. Numbers of folds are shuffled and stratified, and keep rows of
+        a group together.
+    data : DataFrame, array or sparse matrix of shape (n_rows, n_columns)
+        The rows.
+    codes : ndarray of shape (n_rows,), int
+        Their classes.
+    groups : array-like of shape (n_rows,) or None
+        Their groups.
+    random_state : int, RandomState or None
+        Of the shuffle.
+
+    Returns
+    -------
+    splits : list of (train, test)
+        Positions of rows.
+    """
+    if cv is None or isinstance(cv, int | np.integer):
+        n_splits = 5 if cv is None else int(cv)
+        folds = StratifiedKFold if groups is None else StratifiedGroupKFold
+        cv = folds(n_splits, shuffle=True, random_state=random_state)
+    splitter = check_cv(cv, codes, classifier=True)
+    with warnings.catch_warnings():
+        # Rare classes are in some folds only, which is all right here.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(splitter.split(data, codes, groups))
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """Rows with labels.
+
+    Parameters
+    ----------
+    rows : MatchedRows
+        The rows.
+    codes : ndarray of shape (n_rows,), int
+        Their classes, as places among all.
+    weight : ndarray of shape (n_rows,)
+        Their weights.
+    """
+
+    rows: MatchedRows
+    codes: np.ndarray
+    weight: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Labeled:
+        """Take some rows."""
+        return Labeled(self.rows.take(rows), self.codes[rows], self.weight[rows])
+
+    def join(self, other: Labeled) -> Labeled:
+        """Return the rows of both."""
+        return Labeled(
+            self.rows.join(other.rows),
+            np.concatenate([self.codes, other.codes]),
+            np.concatenate([self.weight, other.weight]),
+        )
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned from labeled rows, from unlabeled ones, and from rules.
+
+    Parameters
+    ----------
+    estimator : classifier
+        The learner, fitted.
+    evidence : Evidence
+        What labeled rows say of the rules.
+    precision : ndarray of shape (n_rules,)
+        Of each rule, in the order of their ids.
+    n_by_rules : ndarray of shape (n_classes,), int
+        Number of unlabeled rows that rules labeled, and the learner learned from.
+    """
+
+    estimator: Any
+    evidence: Evidence
+    precision: np.ndarray
+    n_by_rules: np.ndarray
+
+
+@dataclass(frozen=True)
+class RuleLearning:
+    """Learns from labeled and unlabeled rows, and decides.
+
+    Parameters
+    ----------
+    estimator : classifier
+        The learner; clones of it are fitted.
+    rules : RuleSet
+        The rules.
+    classes : ndarray of shape (n_classes,)
+        All classes.
+    rule_weights, prior_precision, learner_trust, learn_from_rules, min_rule_precision
+        See `RuleAugmentedClassifier`.
+    weighted : bool
+        Whether the labeled rows have weights that count.
+    """
+
+    estimator: Any
+    rules: RuleSet
+    classes: np.ndarray
+    rule_weights: str
+    prior_precision: float
+    learner_trust: float
+    learn_from_rules: bool
+    min_rule_precision: float
+    weighted: bool
+
+    def learn(self, labeled: Labeled, unlabeled: MatchedRows | None) -> Learned:
+        """Weigh the rules, let them label, and fit the learner.
+
+        Parameters
+        ----------
+        labeled : Labeled
+            Rows with labels.
+        unlabeled : MatchedRows or None
+            Rows without.
+
+        Returns
+        -------
+        learned : Learned
+            All that is needed to decide.
+        """
+        evidence = Evidence.collect(
+            list(self.rules),
+            labeled.rows.matched,
+            labeled.codes,
+            labeled.weight,
+            self.classes,
+        )
+        precision = self._weigh(evidence, labeled, unlabeled)
+        everything, n_by_rules = labeled, np.zeros(len(self.classes), dtype=int)
+        if self.learn_from_rules and unlabeled is not None:
+            by_rules = self._label_by_rules(unlabeled, precision)
+            n_by_rules = np.bincount(by_rules.codes, minlength=len(self.classes))
+            everything = labeled.join(by_rules)
+        estimator = self._fit(everything, is_weighted=bool(n_by_rules.any()))
+        return Learned(estimator, evidence, precision, n_by_rules)
+
+    def _weigh(
+        self, evidence: Evidence, labeled: Labeled, unlabeled: MatchedRows | None
+    ) -> np.ndarray:
+        """Return the precision of each rule."""
+        if self.rule_weights == "given":
+            return np.full(len(self.rules), self.prior_precision)
+        without = None if unlabeled is None else unlabeled.matched
+        precision = evidence.precision(self.prior_precision, without)
+        if self.rule_weights == "precision":
+            return precision
+        matched, codes = labeled.rows.matched, labeled.codes
+        if without is not None:
+            matched = sparse.vstack([matched, without], format="csr")
+            codes = np.concatenate([codes, np.full(without.shape[0], -1)])
+        rules = list(self.rules)
+        places = {label: code for code, label in enumerate(self.classes.tolist())}
+        assigning = [j for j, rule in enumerate(rules) if rule.kind in _ASSIGNING]
+        votes = matched[:, assigning].astype(np.int64)
+        named = np.array([places[rules[j].classes[0]] + 1 for j in assigning], int)
+        votes.data = named[votes.indices]
+        model = fit_label_model(
+            votes,
+            n_classes=len(self.classes),
+            labels=codes,
+            prior_accuracy=self.prior_precision,
+        )
+        precision[assigning] = np.clip(model.accuracies, 1e-6, 1 - 1e-6)
+        return precision
+
+    def _label_by_rules(self, rows: MatchedRows, precision: np.ndarray) -> Labeled:
+        """Return the rows that trusted rules label, weighted by their precision."""
+        assigns = np.array([rule.kind in _ASSIGNING for rule in self.rules], dtype=bool)
+        trusted = assigns & (precision >= self.min_rule_precision)
+        some = np.flatnonzero(np.diff(rows.matched[:, np.flatnonzero(trusted)].indptr))
+        kept = sparse.diags_array((trusted | ~assigns).astype(np.int8), dtype=np.int8)
+        matched = sparse.csr_matrix(rows.matched[some].astype(np.int8) @ kept)
+        matched.eliminate_zeros()
+        n_classes = len(self.classes)
+        master = VotingMaster(
+            self.rules,
+            self.classes,
+            np.ones(n_classes, dtype=bool),
+            precision,
+            learner_trust=1.0,
+        )
+        indifferent = np.full((len(some), n_classes), 1 / n_classes)
+        decisions = master.decide(matched.astype(bool), indifferent)
+        # Where rules contradict each other none is sure.
+        sure = decisions.voted & (decisions.confidence >= self.min_rule_precision)
+        chosen = some[sure]
+        return Labeled(
+            rows.take(chosen), decisions.codes[sure], decisions.confidence[sure]
+        )
+
+    def _fit(self, labeled: Labeled, *, is_weighted: bool) -> Any:
+        """Fit a clone of the learner, with weights as far as it takes any."""
+        estimator = clone(self.estimator)
+        parameter = _find_weight_parameter(estimator)
+        params = {}
+        if (self.weighted or is_weighted) and parameter is not None:
+            params[parameter] = labeled.weight
+        elif self.weighted:
+            raise TypeError(
+                f"{type(estimator).__name__} takes no sample_weight; leave it out"
+            )
+        return estimator.fit(labeled.rows.data, self.classes[labeled.codes], **params)
+
+    def poll(
+        self,
+        estimator: Any,
+        precision: np.ndarray,
+        rows: MatchedRows,
+        threshold: float = 0.0,
+    ) -> Poll:
+        """Ask the learner, and make ready to decide.
+
+        Parameters
+        ----------
+        estimator : classifier
+            The learner, fitted.
+        precision : ndarray of shape (n_rules,)
+            Of each rule, in the order of their ids.
+        rows : MatchedRows
+            The rows.
+        threshold : float, default=0.0
+            Confidence below which rows are declined.
+
+        Returns
+        -------
+        poll : Poll
+            What decides.
+        """
+        known = np.isin(self.classes, estimator.classes_)
+        probabilities = np.zeros((len(rows), len(self.classes)))
+        probabilities[:, known] = estimator.predict_proba(rows.data)
+        master = VotingMaster(
+            self.rules,
+            self.classes,
+            known,
+            precision,
+            learner_trust=self.learner_trust,
+        )
+        ids = self.rules.ids
+        return Poll(rows, ids, self.classes, probabilities, master, threshold)
+
+    def decide_held_out(
+        self,
+        labeled: Labeled,
+        unlabeled: MatchedRows | None,
+        splits: Iterable[tuple[np.ndarray, np.ndarray]],
+        n_jobs: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Decide on rows from which neither the learner nor weights were learned.
+
+        Parameters
+        ----------
+        labeled : Labeled
+            Rows with labels.
+        unlabeled : MatchedRows or None
+            Rows without, which all folds learn from.
+        splits : iterable of (train, test)
+            Positions of labeled rows.
+        n_jobs : int or None
+            Number of folds at once.
+
+        Returns
+        -------
+        confidence : ndarray of shape (n_held_out,)
+            Of each decision, infinite for gates.
+        right : ndarray of shape (n_held_out,), bool
+            Whether it is right.
+        """
+        results = Parallel(n_jobs=n_jobs)(
+            delayed(self._decide_fold)(labeled, unlabeled, train, test)
+            for train, test in splits
+        )
+        confidence, right = zip(*results, strict=True)
+        return np.concatenate(confidence), np.concatenate(right)
+
+    def _decide_fold(
+        self,
+        labeled: Labeled,
+        unlabeled: MatchedRows | None,
+        train: np.ndarray,
+        test: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        held_out = labeled.take(test)
+        learned = self.learn(labeled.take(train), unlabeled)
+        poll = self.poll(learned.estimator, learned.precision, held_out.rows)
+        decisions = poll.decide()
+        confidence = np.where(decisions.gated, np.inf, decisions.confidence)
+        return confidence, decisions.codes == held_out.codes
+
+
+def _find_weight_parameter(estimator: Any) -> str | None:
+    """Return the name under which `fit` takes the weights of rows."""
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        takes = last not in (None, "passthrough")
+        takes = takes and has_fit_parameter(last, "sample_weight")
+        return f"{name}__sample_weight" if takes else None
+    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
