@@ -12,10 +12,9 @@ import pandas as pd
 from sklearn_memgen.rules.column import col
 from sklearn_memgen.rules.conditions import Condition
 from sklearn_memgen.rules.coverage import cover_greedily
-from sklearn_memgen.rules.judging import MINED
 from sklearn_memgen.rules.paths import PathMiner
 from sklearn_memgen.rules.sequences import mine_sequences, write_pattern
-from sklearn_memgen.rules.targets import Target, Targets
+from sklearn_memgen.rules.targets import MINED, Target, Targets
 
 __all__ = ["Candidate", "Search", "find_candidates"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = ["CategoryFeature", "NumberFeature", "read_features"]
 
 #: Only so many of the most frequent values of a category are looked at.
 _MAX_CATEGORIES = 50
+#: Longer texts are no names of categories that an analyst would read.
+_MAX_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class NumberFeature:
             present = ~column.isna() if high == last else column <= self._at_least(high)
             let_in = low < -1 and self.has_missing
             return [present, present | column.isna()] if let_in else [present]
-        if low + 1 == high:
+        if low + 1 == high and math.isfinite(self.values[high]):
             return [column == self.values[high]]
         if high == last:
             return [column > self._at_least(low)]
@@ -120,7 +123,7 @@ class CategoryFeature:
             return [column.isna()]
         if not out:
             return [~column.isna()]
-        if self.is_complete and len(left) < len(out):
+        if self.is_complete and len(left) <= len(out):
             present = column == left[0] if len(left) == 1 else column.isin(left)
         else:
             present = column != out[0] if len(out) == 1 else ~column.isin(out)
@@ -140,7 +143,7 @@ def read_features(
     roles : dict of str or int to {"text", "number", "category"}
         Of its columns; texts are left out.
     min_count : int
-        Only categories in so many rows are looked at.
+        Only categories in so many rows are looked at, the most frequent 50 of them.
 
     Returns
     -------
@@ -164,6 +167,8 @@ def read_features(
             order = np.argsort(-counts, kind="stable")[:_MAX_CATEGORIES]
             kept = order[counts[order] >= min_count]
             named = [None if k == 0 else uniques[k - 1] for k in kept]
+            short = [len(str(value)) <= _MAX_CHARACTERS for value in named]
+            kept, named = kept[short], list(compress(named, short))
             matrix = (codes[:, None] + 1 == kept).astype(np.float32)
             is_complete = bool(counts[kept].sum() == len(X))
             if len(kept) and (len(kept) > 1 or not is_complete):

@@ -14,15 +14,12 @@ from sklearn_memgen.rules.conditions import Condition
 from sklearn_memgen.rules.intervals import wilson_interval
 from sklearn_memgen.rules.rule import Rule
 from sklearn_memgen.rules.ruleset import RuleSet
+from sklearn_memgen.rules.targets import MINED, PARTS
 
-__all__ = ["HALVES", "MINED", "Judgment", "judge", "match_conditions", "part_rows"]
-
-#: Parts of the rows: those that are mined, and two that take turns.
-MINED = 0
-HALVES = (1, 2)
+__all__ = ["Judgment", "judge", "match_conditions", "part_rows"]
 
 _N_FOLDS = 4
-_PART_OF_FOLD = np.array([MINED, MINED, *HALVES], dtype=np.int8)
+_PART_OF_FOLD = np.array([MINED, *PARTS], dtype=np.int8)
 #: Of the rules that are better than chance, at most this share is so by chance.
 _FALSE_DISCOVERIES = 0.05
 
@@ -46,7 +43,7 @@ def part_rows(
     Returns
     -------
     parts : ndarray of shape (n_rows,), int8
-        `MINED`, one of `HALVES`, or -1 for unlabeled rows.
+        One of `PARTS`, or -1 for unlabeled rows.
     """
     rows = np.flatnonzero(codes >= 0)
     own = np.arange(len(rows)) if groups is None else groups[rows]
@@ -143,17 +140,17 @@ def judge(
     A rule clears the bar in a half if its precision there is at least `min_precision`
     and better than chance, by a binomial test; among many candidates some are by
     chance, so that the level of the test is the one at which of those that pass 5
-    percent are expected to [1]_. If it clears it in one half, its precision is that of the other one; if
-    in both, that of both. No row takes part in both the choice and the judgment of a
-    rule, so that the precision, unlike that of chosen rules where they were chosen, is
-    not too high: the rows held out are right as often as they would be in new data.
+    percent are expected to [1]_. If it clears it in one half, its precision is that of
+    the other one; if in both, that of both. No row takes part in both the choice and
+    the judgment of a rule, so that the precision, unlike that of chosen rules where
+    they were chosen, is not too high: they would be right as often in new data.
 
     References
     ----------
     .. [1] Benjamini and Hochberg, "Controlling the False Discovery Rate", Journal of
        the Royal Statistical Society B 57, 1995.
     """
-    parts = list(HALVES)
+    parts = [part for part in PARTS if part != MINED]
     n, right = counts[parts], n_right[parts]
     clears = (n > 0) & (right >= min_precision * n)
     by_chance = binom.sf(right - 1, n, shares[parts])

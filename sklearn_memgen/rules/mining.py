@@ -18,11 +18,11 @@ from sklearn_memgen._sklearn import Interval, validate_params
 from sklearn_memgen.rules.candidates import Candidate, Search, find_candidates
 from sklearn_memgen.rules.coverage import cover_greedily
 from sklearn_memgen.rules.intervals import wilson_interval
-from sklearn_memgen.rules.judging import MINED, judge, match_conditions, part_rows
+from sklearn_memgen.rules.judging import judge, match_conditions, part_rows
 from sklearn_memgen.rules.roles import find_roles
 from sklearn_memgen.rules.rule import Label, Rule
 from sklearn_memgen.rules.suggestions import FIGURES, RuleSuggestions
-from sklearn_memgen.rules.targets import Target, Targets
+from sklearn_memgen.rules.targets import MINED, Target, Targets
 
 __all__ = ["suggest_rules"]
 
@@ -238,7 +238,8 @@ def _choose(
                 }
             )
             rules.append(_make_rule(candidates[j], search.targets.classes, figures[-1]))
-    return RuleSuggestions(rules, pd.DataFrame(figures, columns=FIGURES))
+    frame = pd.DataFrame(figures, columns=list(FIGURES)).astype(FIGURES)
+    return RuleSuggestions(rules, frame)
 
 
 def _count_gains(matched: sparse.csc_array) -> list[int]:

@@ -14,10 +14,11 @@ __all__ = ["ROLES", "find_roles"]
 #: Words of texts, thresholds of numbers, values of anything.
 ROLES = ("text", "number", "category")
 
-#: Strings are free text if they have more words than this on average, and there are
-#: more distinct ones than this, or than half of the rows.
-_MIN_WORDS = 1.5
-_MIN_DISTINCT = 200
+#: Strings are free text if they have more words than the first of these on average,
+#: and either more than the second, or more distinct values than this, or than half of
+#: the rows.
+_MIN_WORDS, _MANY_WORDS = 1.5, 8
+_MIN_DISTINCT = 100
 _SAMPLE = 1000
 _ROLE_OF_KIND = {"numbers": "number", "booleans": "category"}
 _KIND_OF_ROLE = {"number": "numbers", "text": "text"}
@@ -53,8 +54,8 @@ def find_roles(
     Notes
     -----
     Categorical columns, booleans and strings are categories, but strings are free text
-    if they have more than 1.5 words on average and either more than 200 distinct
-    values, or more than half of them are distinct.
+    if they have more than 8 words on average, or more than 1.5 words and either more
+    than 100 distinct values, or more than half of them are distinct.
 
     Examples
     --------
@@ -104,7 +105,8 @@ def _find_role(column: pd.Series) -> str:
     n_distinct = values.nunique()
     words = values.head(_SAMPLE).str.split().str.len().mean()
     many = n_distinct > min(_MIN_DISTINCT, len(values) / 2)
-    return "text" if words > _MIN_WORDS and many else "category"
+    is_text = words > _MANY_WORDS or (words > _MIN_WORDS and many)
+    return "text" if is_text else "category"
 
 
 def _check_roles(X: pd.DataFrame, asked: Mapping) -> Iterable[tuple[str | int, str]]:

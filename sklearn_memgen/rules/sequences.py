@@ -109,8 +109,9 @@ def mine_sequences(
     arrays. Where texts are so long that this becomes too much, the sequences with the
     most information on a class, :math:`n_c \log(p_c / p)`, go first.
 
-    Words are runs of letters, digits and underscores in lower case; so a text without
-    spaces, as of Chinese, is one word. The plural of a word, by "s", is the same word
+    Words are runs of letters, digits and underscores in lower case, as ``\w+`` finds
+    them; so a text without spaces, as of Chinese, is one word, and the vowel signs of
+    Hindi part words. The plural of a word, by "s", is the same word
     if both are frequent, and most frequent in the same class.
 
     References

@@ -12,8 +12,15 @@ from sklearn_memgen.rules.ruleset import RuleSet
 
 __all__ = ["FIGURES", "RuleSuggestions"]
 
-#: What is known of each rule.
-FIGURES = ["support", "precision", "precision_low", "held_out", "gain", "confidence"]
+#: What is known of each rule, and its type.
+FIGURES = {
+    "support": int,
+    "precision": float,
+    "precision_low": float,
+    "held_out": int,
+    "gain": int,
+    "confidence": float,
+}
 
 _SHOWN = 10
 
@@ -26,7 +33,7 @@ class RuleSuggestions:
     rules : list of Rule
         Class by class, those that add most rows first.
     figures : DataFrame of shape (n_rules, 6)
-        `FIGURES`: what is known of each, in the same order.
+        The columns `FIGURES`: what is known of each, in the same order.
 
     Attributes
     ----------

@@ -14,7 +14,11 @@ from scipy import sparse
 from sklearn_memgen.rules.literals import check_value, shorten
 from sklearn_memgen.rules.rule import Label
 
-__all__ = ["Target", "Targets"]
+__all__ = ["MINED", "PARTS", "Target", "Targets"]
+
+#: Parts of the labeled rows: those that are mined, and two that are held out.
+MINED = 0
+PARTS = (MINED, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class Targets:
         targets : list of Target, of length n_conditions
             What each is to say.
         parts : ndarray of shape (n_rows,), int
-            The part of each row, from 0; -1 for unlabeled ones.
+            The part of each row, one of `PARTS`; -1 for unlabeled ones.
 
         Returns
         -------
@@ -166,7 +170,7 @@ class Targets:
         shares : ndarray of shape (n_parts, n_conditions)
             Share that speaks for the target among all rows of the part.
         """
-        inside = (parts == np.arange(parts.max() + 1)[:, None]).astype(int)
+        inside = (parts == np.array(PARTS)[:, None]).astype(int)
         shape = (len(inside), len(targets))
         counts, right = np.zeros(shape, dtype=int), np.zeros(shape, dtype=int)
         shares = np.zeros(shape)
@@ -185,7 +189,9 @@ class Targets:
 
 def _as_series(labels: Any, name: str, n_rows: int) -> pd.Series:
     if isinstance(labels, str) or getattr(labels, "ndim", 1) != 1:
-        raise ValueError(f"{name} must have one label a row, {n_rows}")
+        raise ValueError(
+            f"{name} must be one-dimensional, with one label a row of X, {n_rows}"
+        )
     series = pd.Series(labels)
     if len(series) != n_rows:
         raise ValueError(
@@ -195,9 +201,14 @@ def _as_series(labels: Any, name: str, n_rows: int) -> pd.Series:
 
 
 def _check_label(label: Any) -> Label:
-    checked = check_value(label)
+    try:
+        checked = check_value(label)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"y or predicted: {error}") from None
     if isinstance(checked, float):
-        raise ValueError(f"y must hold text, integers or booleans; got {label!r}")
+        raise ValueError(
+            f"y and predicted must hold text, integers or booleans; got {label!r}"
+        )
     return checked
 
 
