@@ -42,7 +42,9 @@ def make_new(*words):
 
 
 def fit(titles, *rules, **params):
-    return RuleAugmentedClassifier(make_learner(), RuleSet(rules), **params).fit(*titles)
+    return RuleAugmentedClassifier(make_learner(), RuleSet(rules), **params).fit(
+        *titles
+    )
 
 
 # Stages
@@ -130,7 +132,12 @@ def test_a_label_model_finds_the_rule_that_is_often_contradicted():
     truth = rng.integers(0, 2, 2000)
     X = pd.DataFrame({"z": truth}, dtype=float)
     rules = []
-    for name, accuracy in {"good": 0.9, "fair": 0.85, "well": 0.88, "bad": 0.55}.items():
+    for name, accuracy in {
+        "good": 0.9,
+        "fair": 0.85,
+        "well": 0.88,
+        "bad": 0.55,
+    }.items():
         said = np.where(rng.random(2000) < accuracy, truth, 1 - truth)
         X[name] = said
         rules += [
@@ -314,7 +321,7 @@ def test_a_column_that_is_missing_is_named_with_the_rule(titles):
 
 
 def test_it_travels(titles):
-    X, y = titles
+    X = titles[0]
     rules = [Rule(TITLE.contains("gold"), "oils", "gate", id="g")]
     model = fit(titles, *rules)
     again = pickle.loads(pickle.dumps(model))
@@ -420,7 +427,9 @@ def test_an_empty_frame_is_refused(titles):
 def test_deciding_costs_little_beside_the_learner():
     """A thousand rules on ten thousand rows."""
     rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.normal(size=(10_000, 20)), columns=[f"x{i}" for i in range(20)])
+    X = pd.DataFrame(
+        rng.normal(size=(10_000, 20)), columns=[f"x{i}" for i in range(20)]
+    )
     y = rng.integers(0, 3, len(X))
     rules = RuleSet(
         Rule(col(f"x{i % 20}") > 1 + i / 500, i % 3, id=f"r{i}") for i in range(1000)

@@ -81,4 +81,6 @@ def find_threshold(
         if n_kept == len(levels):
             # Rows that are less sure than any of these are let in, too.
             return 0.0
-        threshold, n = float(levels[end]), math.ceil(n_kept * _GROWTH)
+        # Between two confidences there was no row: the middle is as good as any.
+        threshold = float(min(levels[end], 1.0) + levels[end + 1]) / 2
+        n = math.ceil(n_kept * _GROWTH)

@@ -201,7 +201,7 @@ class VotingMaster:
         probabilities, gated = self._pass_gates(matched, filtered, learner)
         codes = np.where(is_left | gated, probabilities.argmax(axis=1), -1)
         confidence = np.where(codes < 0, 0.0, probabilities[rows, codes])
-        assigned = np.asarray(self._assign.count(matched)[rows, codes]).ravel() > 0
+        assigned = self._assign.count(matched).toarray()[rows, codes] > 0
         learner_codes = learner.argmax(axis=1)
         return Decisions(
             probabilities=probabilities,
