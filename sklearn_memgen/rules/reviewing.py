@@ -223,8 +223,8 @@ def estimate_precision(
         left out.
     verdicts : Series or dict
         For labels of the index whether the decision is right, True or False, or what
-        the right label is. Rows that are not there, or have a missing value, are not
-        judged.
+        the right label is. True and False are never taken for labels. Rows that are
+        not there, or have a missing value, are not judged.
     bar : float, default=0.92
         The precision that the batch is to reach.
     confidence : float, default=0.95
@@ -294,8 +294,8 @@ def estimate_precision(
     strata["n_judged"], strata["n_right"] = n, n_right
     with np.errstate(invalid="ignore"):
         strata["precision"] = n_right / n
-    ends = stratum_intervals(n_right, n, sizes, confidence)
-    strata["low"], strata["high"] = ends
+    low_ends, high_ends = stratum_intervals(n_right, n, sizes, confidence)
+    strata["low"], strata["high"] = low_ends, high_ends
 
     stands_for = spread_sizes(strata, n > 0)
     n_unknown = n_rows - round(stands_for.sum())

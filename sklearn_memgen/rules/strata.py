@@ -62,8 +62,9 @@ def stratify(
         )
     decided = decisions[~decisions["source"].isin(["declined"])]
     if not keys:
-        sizes = np.array([len(decided)][: len(decided)], dtype=int)
-        return decided, pd.DataFrame({"n_rows": sizes}), np.zeros(len(decided), int)
+        sizes = [len(decided)] if len(decided) else []
+        strata = pd.DataFrame({"n_rows": sizes}, dtype=int)
+        return decided, strata, np.zeros(len(decided), dtype=int)
     groups = decided.groupby(keys, dropna=False, observed=True)
     strata = groups.size().rename("n_rows").reset_index()
     return decided, strata, groups.ngroup().to_numpy(dtype=int)
