@@ -90,7 +90,7 @@ class Search:
         """
         positive, _ = self.targets.masks(target)
         known = positive & (self.parts == MINED)
-        return self.in_focus & (known | (self.parts < 0))
+        return self.in_focus & (known | self.targets.undecided(target))
 
 
 def find_candidates(

@@ -149,6 +149,24 @@ class Targets:
             return positive, self.codes >= 0
         return positive, positive | (against == target.code)
 
+    def undecided(self, target: Target) -> np.ndarray:
+        """Return the unlabeled rows for which a target would make a difference.
+
+        Parameters
+        ----------
+        target : Target
+            The target.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_rows,), bool
+            All unlabeled ones, or those for which the class to forbid is predicted.
+        """
+        unlabeled = self.codes < 0
+        if target.kind == "assign" or self.predicted is None:
+            return unlabeled
+        return unlabeled & (self.predicted == target.code)
+
     def count(
         self, matched: sparse.csc_array, targets: list[Target], parts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

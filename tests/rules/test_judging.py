@@ -151,6 +151,10 @@ def test_what_rows_say():
     positive, relevant = targets.masks(Target("forbid", 1))
     assert positive.tolist() == [0, 1, 0, 0, 0]
     assert relevant.tolist() == [0, 1, 1, 0, 1]
+    # Forbidding makes a difference to unlabeled rows with such a prediction only.
+    assert targets.undecided(Target("forbid", 1)).tolist() == [0, 0, 0, 1, 0]
+    assert targets.undecided(Target("forbid", 0)).tolist() == [0] * 5
+    assert targets.undecided(Target("assign", 0)).tolist() == [0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize(

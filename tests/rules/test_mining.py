@@ -84,12 +84,13 @@ def test_figures_are_those_of_the_conditions():
     for row in frame.itertuples():
         rows = matched[row.rule].to_numpy()
         right = labeled & (noisy == row.then)
-        relevant = labeled
+        relevant, unlabeled = labeled, ~labeled
         if row.kind == "forbid":
             right, own = labeled & (noisy != row.then) & (predicted == row.then), right
             relevant = right | own
+            unlabeled = ~labeled & (predicted == row.then)
         assert row.support == (rows & relevant).sum() >= 5
-        new = rows & focus & (right | ~labeled)
+        new = rows & focus & (right | unlabeled)
         new &= ~covered.get((row.kind, row.then), np.zeros(600, dtype=bool))
         assert row.gain == new.sum() > 0
         covered[row.kind, row.then] = new | covered.get((row.kind, row.then), new)
