@@ -192,11 +192,9 @@ class RuleLearning:
         rules = list(self.rules)
         places = {label: code for code, label in enumerate(self.classes.tolist())}
         assigning = [j for j, rule in enumerate(rules) if rule.kind in _ASSIGNING]
-        votes = matched[:, assigning].astype(np.int64)
-        named = np.array([places[rules[j].classes[0]] + 1 for j in assigning], int)
-        votes.data = named[votes.indices]
         model = fit_label_model(
-            votes,
+            matched[:, assigning],
+            [places[rules[j].classes[0]] for j in assigning],
             n_classes=len(self.classes),
             labels=codes,
             prior_accuracy=self.prior_precision,

@@ -13,18 +13,21 @@ from sklearn_memgen.rules.reviewing import (
 from sklearn_memgen.rules.rule import Rule
 from sklearn_memgen.rules.ruleset import RuleSet
 from sklearn_memgen.rules.suggestions import RuleSuggestions
+from sklearn_memgen.rules.synonyms import PatternExpansion, expand_pattern
 
 __all__ = [
     "Column",
     "Condition",
     "FunctionCondition",
     "LabelModel",
+    "PatternExpansion",
     "PrecisionEstimate",
     "Rule",
     "RuleSet",
     "RuleSuggestions",
     "col",
     "estimate_precision",
+    "expand_pattern",
     "fit_label_model",
     "parse_condition",
     "review_sample",

@@ -43,10 +43,10 @@ def find_threshold(
 
     Notes
     -----
-    Fixed sequence testing [1]_: from the surest rows on, ever more are let in, a fiftieth
-    more at a time, as long as the exact lower bound of Clopper and Pearson for the
-    precision of all that are in reaches the target. As it stops at the first bound that
-    does not, the steps need no correction for their number. The first step has
+    Fixed sequence testing [1]_: from the surest rows on, ever more are let in, two
+    percent more at a time, as long as the exact lower bound of Clopper and Pearson for
+    the precision of all that are in reaches the target. As it stops at the first bound
+    that does not, the steps need no correction for their number. The first step has
     :math:`20 / (1 - target)` rows, of which 20 are wrong if the target is just met: of
     fewer, chance would decide.
 
