@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from sklearn_memgen._rule_inputs import MatchedRows
+from sklearn_memgen.rules.calibration import temper
 from sklearn_memgen.rules.voting import Decisions, VotingMaster
 
 __all__ = ["Poll"]
@@ -43,6 +44,12 @@ class Poll:
     learner: np.ndarray
     master: VotingMaster
     threshold: float
+
+    def temper(self, temperature: float) -> Poll:
+        """Return the same poll of a learner that is more sure of itself, or less."""
+        learner, known = self.learner.copy(), self.master.known
+        learner[:, known] = temper(learner[:, known], temperature)
+        return replace(self, learner=learner)
 
     def decide(self) -> Decisions:
         """Decide on all rows."""

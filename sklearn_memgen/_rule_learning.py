@@ -2,65 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from sklearn_memgen._rule_decisions import Poll
 from sklearn_memgen._rule_inputs import MatchedRows
 from sklearn_memgen.rules import RuleSet
+from sklearn_memgen.rules.calibration import temper
 from sklearn_memgen.rules.evidence import Evidence
 from sklearn_memgen.rules.label_model import fit_label_model
 from sklearn_memgen.rules.voting import VotingMaster
 
-__all__ = ["Labeled", "Learned", "RuleLearning", "make_splits"]
+__all__ = ["Labeled", "Learned", "RuleLearning"]
 
 #: Kinds of rules that name the class of a row.
 _ASSIGNING = ("assign", "gate")
-
-
-def make_splits(
-    cv: Any, data: Any, codes: np.ndarray, groups: Any, random_state: Any
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the splits by which decisions are made on rows held out.
-
-    Parameters
-    ----------
-    cv : int, splitter, iterable or None
-        None is 5 folds. Numbers of folds are shuffled and stratified, and keep rows of
-        a group together.
-    data : DataFrame, array or sparse matrix of shape (n_rows, n_columns)
-        The rows.
-    codes : ndarray of shape (n_rows,), int
-        Their classes.
-    groups : array-like of shape (n_rows,) or None
-        Their groups.
-    random_state : int, RandomState or None
-        Of the shuffle.
-
-    Returns
-    -------
-    splits : list of (train, test)
-        Positions of rows.
-    """
-    if cv is None or isinstance(cv, int | np.integer):
-        n_splits = 5 if cv is None else int(cv)
-        folds = StratifiedKFold if groups is None else StratifiedGroupKFold
-        cv = folds(n_splits, shuffle=True, random_state=random_state)
-    splitter = check_cv(cv, codes, classifier=True)
-    with warnings.catch_warnings():
-        # Rare classes are in some folds only, which is all right here.
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        return list(splitter.split(data, codes, groups))
 
 
 @dataclass(frozen=True)
@@ -143,6 +105,12 @@ class RuleLearning:
     learn_from_rules: bool
     min_rule_precision: float
     weighted: bool
+
+    @property
+    def has_votes(self) -> bool:
+        """Whether rules vote beside the learner."""
+        rules = self.rules
+        return any(r.kind == "assign" and rules.is_enabled(r.id) for r in rules)
 
     def learn(self, labeled: Labeled, unlabeled: MatchedRows | None) -> Learned:
         """Weigh the rules, let them label, and fit the learner.
@@ -245,6 +213,8 @@ class RuleLearning:
         estimator: Any,
         precision: np.ndarray,
         rows: MatchedRows,
+        *,
+        temperature: float = 1.0,
         threshold: float = 0.0,
     ) -> Poll:
         """Ask the learner, and make ready to decide.
@@ -257,6 +227,8 @@ class RuleLearning:
             Of each rule, in the order of their ids.
         rows : MatchedRows
             The rows.
+        temperature : float, default=1.0
+            By which the learner's log-probabilities are divided.
         threshold : float, default=0.0
             Confidence below which rows are declined.
 
@@ -267,7 +239,9 @@ class RuleLearning:
         """
         known = np.isin(self.classes, estimator.classes_)
         probabilities = np.zeros((len(rows), len(self.classes)))
-        probabilities[:, known] = estimator.predict_proba(rows.data)
+        probabilities[:, known] = temper(
+            estimator.predict_proba(rows.data), temperature
+        )
         master = VotingMaster(
             self.rules,
             self.classes,
@@ -277,54 +251,6 @@ class RuleLearning:
         )
         ids = self.rules.ids
         return Poll(rows, ids, self.classes, probabilities, master, threshold)
-
-    def decide_held_out(
-        self,
-        labeled: Labeled,
-        unlabeled: MatchedRows | None,
-        splits: Iterable[tuple[np.ndarray, np.ndarray]],
-        n_jobs: int | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Decide on rows from which neither the learner nor weights were learned.
-
-        Parameters
-        ----------
-        labeled : Labeled
-            Rows with labels.
-        unlabeled : MatchedRows or None
-            Rows without, which all folds learn from.
-        splits : iterable of (train, test)
-            Positions of labeled rows.
-        n_jobs : int or None
-            Number of folds at once.
-
-        Returns
-        -------
-        confidence : ndarray of shape (n_held_out,)
-            Of each decision, infinite for gates.
-        right : ndarray of shape (n_held_out,), bool
-            Whether it is right.
-        """
-        results = Parallel(n_jobs=n_jobs)(
-            delayed(self._decide_fold)(labeled, unlabeled, train, test)
-            for train, test in splits
-        )
-        confidence, right = zip(*results, strict=True)
-        return np.concatenate(confidence), np.concatenate(right)
-
-    def _decide_fold(
-        self,
-        labeled: Labeled,
-        unlabeled: MatchedRows | None,
-        train: np.ndarray,
-        test: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        held_out = labeled.take(test)
-        learned = self.learn(labeled.take(train), unlabeled)
-        poll = self.poll(learned.estimator, learned.precision, held_out.rows)
-        decisions = poll.decide()
-        confidence = np.where(decisions.gated, np.inf, decisions.confidence)
-        return confidence, decisions.codes == held_out.codes
 
 
 def _find_weight_parameter(estimator: Any) -> str | None:

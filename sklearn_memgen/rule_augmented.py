@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
@@ -15,10 +14,11 @@ from sklearn.utils import Tags, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._rule_analysis import RuleAnalysis
+from sklearn_memgen._rule_calibration import Calibration
 from sklearn_memgen._rule_classes import join_classes, warn_of_new_classes
 from sklearn_memgen._rule_decisions import Poll
 from sklearn_memgen._rule_inputs import MatchedRows, index_of, read_rows, split_labels
-from sklearn_memgen._rule_learning import Labeled, RuleLearning, make_splits
+from sklearn_memgen._rule_learning import Labeled, RuleLearning
 from sklearn_memgen._sklearn import (
     HasMethods,
     Interval,
@@ -26,9 +26,7 @@ from sklearn_memgen._sklearn import (
     _check_sample_weight,
     _fit_context,
 )
-from sklearn_memgen._warnings import user_stacklevel
 from sklearn_memgen.rules import Rule, RuleSet
-from sklearn_memgen.rules.declining import find_threshold
 from sklearn_memgen.wide_deep import WideDeepClassifier
 
 __all__ = ["RuleAugmentedClassifier"]
@@ -68,6 +66,10 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
     learner_trust : float, default=0.98
         The most that the learner is believed where rules vote as well. At 1, a learner
         that is sure of itself overrules all rules.
+    calibrate : bool, default=True
+        Whether the learner's log-probabilities are divided by a temperature, found on
+        rows held out, if there are rules that vote: they then mean what the precision
+        of a rule means. Without `target_precision` the learner is fitted twice for it.
     learn_from_rules : bool, default=True
         Whether unlabeled rows that trusted rules decide join the training rows. Their
         weight is the rules' confidence, if the learner takes weights.
@@ -77,14 +79,15 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         Rows of a lower confidence are declined.
     target_precision : float, default=None
         Decline as many rows as it takes for the others to be right this often. The
-        threshold is found on rows held out, by `cv`.
+        threshold is found on rows held out.
     certainty : float, default=0.95
         Probability with which `target_precision` is kept on rows of the same kind as
         those held out.
     abstain_label : str, int or None, default=None
         What is predicted for declined rows.
     cv : int, splitter or iterable, default=None
-        Folds by which rows are held out for `target_precision`; None is 5 folds.
+        Folds by which rows are held out; None is 5. `target_precision` takes all of
+        them, `calibrate` alone the first.
     n_jobs : int, default=None
         Number of folds fitted at once.
     random_state : int, RandomState instance or None, default=None
@@ -99,6 +102,8 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
     rule_precision_ : DataFrame of n_rules rows, indexed by ids
         `precision`, as estimated, and the weights of the labeled rows that each rule
         matched, `n_labeled`, and was right about, `n_right`.
+    temperature_ : float
+        By which the learner's log-probabilities are divided; 1 if they are not.
     threshold_ : float
         Confidence below which `target_precision` declines; infinite if it is out of
         reach.
@@ -183,6 +188,7 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         "rule_weights": [StrOptions({"precision", "label_model", "given"})],
         "prior_precision": [Interval(Real, 0, 1, closed="neither")],
         "learner_trust": [Interval(Real, 0, 1, closed="both")],
+        "calibrate": ["boolean"],
         "learn_from_rules": ["boolean"],
         "min_rule_precision": [Interval(Real, 0, 1, closed="both")],
         "min_confidence": [Interval(Real, 0, 1, closed="both")],
@@ -203,6 +209,7 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         rule_weights: str = "precision",
         prior_precision: float = 0.95,
         learner_trust: float = 0.98,
+        calibrate: bool = True,
         learn_from_rules: bool = True,
         min_rule_precision: float = 0.9,
         min_confidence: float = 0.0,
@@ -219,6 +226,7 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         self.rule_weights = rule_weights
         self.prior_precision = prior_precision
         self.learner_trust = learner_trust
+        self.calibrate = calibrate
         self.learn_from_rules = learn_from_rules
         self.min_rule_precision = min_rule_precision
         self.min_confidence = min_confidence
@@ -282,7 +290,7 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         sample_weight : array-like of shape (n_rows,), default=None
             Weights of the rows, in the precision of rules and in the learner.
         groups : array-like of shape (n_rows,), default=None
-            Rows of a group are held out together where `target_precision` needs it.
+            Rows of a group are held out together.
 
         Returns
         -------
@@ -326,12 +334,24 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
             rules, classes, weighted=sample_weight is not None
         )
         learned = learning.learn(labeled, unlabeled)
-        self.threshold_ = 0.0
+        calibration = Calibration(
+            learning,
+            labeled,
+            unlabeled,
+            None if groups is None else np.asarray(groups)[kept],
+            self.cv,
+            self.n_jobs,
+            self.random_state,
+        )
+        self.temperature_, self.threshold_ = 1.0, 0.0
         if self.target_precision is not None:
-            groups = None if groups is None else np.asarray(groups)[kept]
-            self.threshold_ = self._calibrate(
-                learning, labeled, unlabeled, groups, self.target_precision
+            self.temperature_, self.threshold_ = calibration.find_both(
+                calibrate=self.calibrate,
+                target=self.target_precision,
+                certainty=self.certainty,
             )
+        elif self.calibrate:
+            self.temperature_ = calibration.find_temperature()
         self.estimator_ = learned.estimator
         self._judged = {rule.id: rule for rule in rules}
         self.rule_precision_ = learned.evidence.to_frame(rules.ids)
@@ -340,35 +360,6 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
             learned.n_by_rules, index=classes, name="n_rows"
         )
         return self
-
-    def _calibrate(
-        self,
-        learning: RuleLearning,
-        labeled: Labeled,
-        unlabeled: MatchedRows | None,
-        groups: np.ndarray | None,
-        target: float,
-    ) -> float:
-        """Return the confidence below which rows are declined."""
-        splits = make_splits(
-            self.cv, labeled.rows.data, labeled.codes, groups, self.random_state
-        )
-        confidence, right = learning.decide_held_out(
-            labeled, unlabeled, splits, self.n_jobs
-        )
-        threshold = find_threshold(
-            confidence, right, target=target, certainty=self.certainty
-        )
-        if threshold == np.inf:
-            warnings.warn(
-                f"target_precision={target} is out of reach: on the "
-                f"{len(right):,} rows held out {right.mean():.1%} of all decisions are "
-                "right, and those that are surest are too few or too often wrong to "
-                f"be certain of more. All rows are declined that no gate decides",
-                UserWarning,
-                stacklevel=user_stacklevel(),
-            )
-        return threshold
 
     # Predicting
 
@@ -441,8 +432,13 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         rules, classes = self._make_rules(), self.classes_
         rows = MatchedRows.of(read_rows(self, X, reset=False), rules)
         learning = self._make_learning(rules, classes)
-        threshold = max(self.min_confidence, self.threshold_)
-        return learning.poll(self.estimator_, self._weigh(rules), rows, threshold)
+        return learning.poll(
+            self.estimator_,
+            self._weigh(rules),
+            rows,
+            temperature=self.temperature_,
+            threshold=max(self.min_confidence, self.threshold_),
+        )
 
     def _weigh(self, rules: RuleSet) -> np.ndarray:
         """Return the precision of the rules of today, in the order of their ids."""

@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from sklearn_memgen import Rule, RuleAugmentedClassifier, RuleSet, col
-from sklearn_memgen._rule_learning import make_splits
+from sklearn_memgen._rule_calibration import make_splits
 
 TITLE = col("title")
 
@@ -42,7 +42,7 @@ CLASSES = ["oils", "pens", "rings"]
 
 def make(*rules, **params):
     return RuleAugmentedClassifier(
-        make_learner(), RuleSet(rules), classes=CLASSES, **params
+        make_learner(), RuleSet(rules), classes=CLASSES, random_state=0, **params
     )
 
 
@@ -150,7 +150,47 @@ def test_held_out_rows_are_decided_by_what_was_not_learned_from_them():
     rows = pd.DataFrame({"title": [f"word{i}" for i in range(400)]})
     labels = rng.choice(["oils", "rings"], 400)
     with pytest.warns(UserWarning, match="out of reach"):
-        make(target_precision=0.9, random_state=0).fit(rows, labels)
+        make(target_precision=0.9).fit(rows, labels)
+
+
+# The learner's probabilities
+
+
+class Timid(MultinomialNB):
+    """Right as often as its parent, and hardly ever sure of it."""
+
+    def predict_proba(self, X):
+        timid = super().predict_proba(X) ** 0.01
+        return timid / timid.sum(axis=1, keepdims=True)
+
+
+def make_timid():
+    words = make_column_transformer((CountVectorizer(), "title"))
+    return make_pipeline(words, Timid())
+
+
+def test_a_learner_that_is_right_but_timid_is_heard():
+    """A rule of a precision of 70 % would overrule it, where it is right."""
+    rows, labels = draw(["rings", "oils"], 400, seed=2)
+    fair = Rule(TITLE.matches("gold|silver|motor"), "rings", id="fair")
+    params = {"rules": RuleSet([fair]), "random_state": 0}
+    timid = RuleAugmentedClassifier(make_timid(), calibrate=False, **params)
+    heard = RuleAugmentedClassifier(make_timid(), **params)
+    new, truth = draw(["rings", "oils"], 400, seed=3)
+    assert np.mean(timid.fit(rows, labels).predict(new) == truth) < 0.9
+    assert np.mean(heard.fit(rows, labels).predict(new) == truth) == 1.0
+    assert heard.temperature_ < 0.1 and timid.temperature_ == 1.0
+
+
+def test_without_votes_nothing_is_calibrated():
+    forbid = Rule(TITLE.contains("gold"), "oils", "forbid")
+    model = RuleAugmentedClassifier(make_timid(), RuleSet([forbid])).fit(X, y)
+    assert model.temperature_ == 1.0
+
+
+def test_too_few_rows_leave_the_learner_as_it_is():
+    model = make(PENS).fit(X[:6], np.array(["rings", "oils"] * 3))
+    assert model.temperature_ == 1.0
 
 
 # Folds
