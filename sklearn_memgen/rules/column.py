@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from sklearn_memgen.rules.conditions import Atom, Condition, Not
+from sklearn_memgen.rules.atoms import Atom
+from sklearn_memgen.rules.conditions import Condition, Not
 from sklearn_memgen.rules.literals import (
     check_value,
     check_values,
@@ -13,9 +14,12 @@ from sklearn_memgen.rules.literals import (
     shorten,
     write_column,
 )
-from sklearn_memgen.rules.patterns import compile_pattern
+from sklearn_memgen.rules.patterns import check_pattern
 
 __all__ = ["Column", "col"]
+
+#: Nobody waits longer for a text.
+_LONGEST = 60
 
 
 def col(name: str | int) -> Column:
@@ -72,15 +76,24 @@ class Column:
 
     # Text
 
-    def matches(self, pattern: str, *, case: bool = True) -> Condition:
+    def matches(
+        self, pattern: str, *, case: bool = True, timeout: float | None = None
+    ) -> Condition:
         r"""Hold of text in which a regular expression is found, anywhere.
 
         Parameters
         ----------
         pattern : str
-            In the syntax of :mod:`re`, best as a raw string: ``r"\brings?\b"``.
+            In the syntax of :mod:`re`, best as a raw string: ``r"\brings?\b"``. What it
+            matches is what :func:`re.search` finds, but in linear time, and together
+            with all other patterns. So look-around, references to groups, atomic
+            groups and possessive repeats are refused, unless there is a `timeout`.
         case : bool, default=True
             Whether upper and lower case differ.
+        timeout : float, default=None
+            Seconds that a pattern with any of these may take for a text, such as 0.1.
+            It is run by itself, by the package :mod:`regex`; TimeoutError is raised if
+            the time is over. Of other patterns it makes no difference.
 
         Returns
         -------
@@ -92,10 +105,18 @@ class Column:
         TypeError
             If `pattern` is no string.
         ValueError
-            If it is empty or no regular expression.
+            If it is empty or no regular expression, or cannot be matched in linear
+            time.
+
+        Notes
+        -----
+        Conditions are made without it, but to evaluate one, the extra ``rules`` must be
+        installed.
         """
-        compile_pattern(_check_text(pattern, "matches"), case=_check_case(case))
-        return Atom(self.name, "matches", str(pattern), case)
+        limit = _check_timeout(timeout)
+        text = str(_check_text(pattern, "matches"))
+        check_pattern(text, case=_check_case(case), slow=limit is not None)
+        return Atom(self.name, "matches", text, case, limit)
 
     def contains(self, text: str, *, case: bool = True) -> Condition:
         """Hold of text in which another is found, as it stands.
@@ -119,7 +140,7 @@ class Column:
         ValueError
             If it is empty.
         """
-        compile_pattern(
+        check_pattern(
             _check_text(text, "contains"), case=_check_case(case), literal=True
         )
         return Atom(self.name, "contains", str(text), case)
@@ -252,3 +273,14 @@ def _check_case(case: Any) -> bool:
     if not isinstance(case, bool):
         raise TypeError(f"case must be True or False; got {case!r}")
     return case
+
+
+def _check_timeout(timeout: Any) -> float | None:
+    if timeout is None:
+        return None
+    seconds = _check_number(timeout, "timeout")
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(
+            f"timeout must be positive and at most {_LONGEST} seconds; got {timeout!r}"
+        )
+    return float(seconds)

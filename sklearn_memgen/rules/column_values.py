@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from sklearn_memgen.rules.literals import write_column
 
@@ -111,6 +112,29 @@ class ColumnValues:
         rows[self.present] = found if self._codes is None else found[self._codes]
         return rows
 
+    def spread_sparse(self, found: sparse.csc_matrix) -> sparse.csc_matrix:
+        """Return what was found of `values` for all rows.
+
+        Parameters
+        ----------
+        found : csc_matrix of shape (n_values, n_conditions), bool
+            Of each of `values`.
+
+        Returns
+        -------
+        rows : csc_matrix of shape (n_rows, n_conditions), bool
+            Of each row; the numbers of rows ascend.
+        """
+        if self._codes is None and self.present.all():
+            return found
+        codes = np.arange(len(self.values)) if self._codes is None else self._codes
+        ends = np.concatenate([[0], np.cumsum(self.present)])
+        shape = (len(self.present), len(self.values))
+        data = np.ones(len(codes), dtype=bool)
+        rows = (sparse.csr_matrix((data, codes, ends), shape=shape) @ found).tocsc()
+        rows.sort_indices()
+        return rows
+
 
 def _find_kind(column: pd.Series) -> str:
     """Return the kind of the values of a column without missing ones."""
@@ -142,6 +166,8 @@ class Table:
         The table.
     n_evaluated : int
         Number of simple conditions that have been evaluated.
+    rows : dict of Condition to ndarray of int
+        Rows, ascending, of which conditions on texts hold, as far as they are known.
 
     Raises
     ------
@@ -157,6 +183,7 @@ class Table:
             )
         self.frame = X
         self.n_evaluated = 0
+        self.rows: dict[Hashable, np.ndarray] = {}
         self._columns: dict[Hashable, ColumnValues] = {}
         self._found: dict[Hashable, np.ndarray] = {}
         self._uses: dict[Hashable, int] = {}
@@ -200,6 +227,11 @@ class Table:
                 )
             self._columns[name] = ColumnValues(column)
         return self._columns[name]
+
+    def find_column(self, name: Hashable) -> ColumnValues | None:
+        """Return the values of a column, or None where `column` raises."""
+        is_one = np.sum(self.frame.columns == name) == 1
+        return self.column(name) if is_one else None  # type: ignore[arg-type]
 
     def find(
         self, condition: Hashable, evaluate: Callable[[], np.ndarray]

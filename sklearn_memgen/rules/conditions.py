@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NoReturn
 
@@ -10,18 +9,10 @@ import numpy as np
 import pandas as pd
 
 from sklearn_memgen.rules.column_values import Table
-from sklearn_memgen.rules.literals import MAX_DEPTH, kind_of, write_column, write_value
-from sklearn_memgen.rules.patterns import compile_pattern
+from sklearn_memgen.rules.literals import MAX_DEPTH
+from sklearn_memgen.rules.searching import search_texts
 
-__all__ = ["And", "Atom", "Condition", "FunctionCondition", "Not", "Or"]
-
-_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "==": operator.eq,
-}
+__all__ = ["And", "Condition", "FunctionCondition", "Not", "Or", "Truth"]
 
 #: Where a condition holds and where its contrary holds; neither where it is unknown.
 Truth = tuple[np.ndarray, np.ndarray]
@@ -128,12 +119,20 @@ class Condition:
         """Return the rows of which it is known to hold, and known not to hold."""
         raise NotImplementedError
 
-    def simple_conditions(self) -> Iterator[Atom | FunctionCondition]:
+    def simple_conditions(self) -> Iterator[Condition]:
         """Return an iterator over the simple conditions in it, repeated ones too."""
         raise NotImplementedError
 
     def _write(self) -> str:
         raise NotImplementedError
+
+    def _write_contrary(self) -> str:
+        return f"~{_in_parentheses(self)}"
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether it is written with a sign such as ``<``, and needs parentheses."""
+        return False
 
     # Use
 
@@ -179,101 +178,9 @@ class Condition:
         ValueError
             If a column is missing.
         """
-        return self.truth(Table(X))[0].copy()
-
-
-class Atom(Condition):
-    """A simple condition on one column; see :class:`Column` for how to make one.
-
-    Parameters
-    ----------
-    column : str or int
-        Name of the column.
-    action : str
-        "matches", "contains", "isin", "between", "isna", "<", "<=", ">", ">=", "==".
-    value : str, number, bool, tuple or None
-        What the values of the column are compared with.
-    case : bool, default=True
-        Whether upper and lower case differ, for text.
-    """
-
-    __slots__ = ("action", "case", "column", "value")
-
-    column: str | int
-    action: str
-    value: Any
-    case: bool
-
-    def __init__(
-        self, column: str | int, action: str, value: Any = None, case: bool = True
-    ) -> None:
-        # 1 == True in Python, but not in a column.
-        first = value[0] if isinstance(value, tuple) else value
-        key = (column, action, kind_of(first), value, case)
-        self._set(column=column, action=action, value=value, case=case)
-        self._set(columns=frozenset([column]), depth=0, _key=key, _hash=hash(key))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Atom, (self.column, self.action, self.value, self.case)
-
-    def truth(self, table: Table) -> Truth:
-        values = table.column(self.column)
-        holds = table.find(self, lambda: self._find(table))
-        if self.action == "isna":
-            return holds, ~holds
-        return holds, values.present & ~holds
-
-    def _find(self, table: Table) -> np.ndarray:
-        column = table.column(self.column)
-        if self.action == "isna":
-            return ~column.present
-        first = self.value[0] if isinstance(self.value, tuple) else self.value
-        column.require(kind_of(first), self.column, self._write())
-        if column.kind == "nothing":
-            return np.zeros(len(column.present), dtype=bool)
-        # A number of the condition may be too large for the type of the column.
-        with np.errstate(over="ignore"):
-            return column.spread(self._compare(column.values))
-
-    def _compare(self, values: np.ndarray) -> np.ndarray:
-        """Return of which values, all present and of the right kind, it holds."""
-        if self.action in _COMPARISONS:
-            return np.asarray(_COMPARISONS[self.action](values, self.value), dtype=bool)
-        if self.action == "between":
-            low, high = self.value
-            return np.asarray((values >= low) & (values <= high), dtype=bool)
-        if self.action == "isin":
-            return _find_in(values, self.value)
-        if self.action == "contains" and self.case:
-            hits = [self.value in text for text in values]
-        else:
-            literal = self.action == "contains"
-            pattern = compile_pattern(self.value, case=self.case, literal=literal)
-            hits = [pattern.search(text) is not None for text in values]
-        return np.array(hits, dtype=bool)
-
-    def simple_conditions(self) -> Iterator[Atom | FunctionCondition]:
-        yield self
-
-    @property
-    def is_comparison(self) -> bool:
-        """Whether it is written with a sign, and needs parentheses."""
-        return self.action in _COMPARISONS
-
-    def _write(self, *, negated: bool = False) -> str:
-        name = write_column(self.column)
-        if self.is_comparison:
-            sign = "!=" if negated else self.action
-            return f"{name} {sign} {write_value(self.value)}"
-        if self.action == "isna":
-            arguments = []
-        elif self.action == "between":
-            arguments = [write_value(v) for v in self.value]
-        else:
-            arguments = [write_value(self.value)]
-        if not self.case:
-            arguments.append("case=False")
-        return f"{name}.{self.action}({', '.join(arguments)})"
+        table = Table(X)
+        search_texts(table, self.simple_conditions())
+        return self.truth(table)[0].copy()
 
 
 class FunctionCondition(Condition):
@@ -343,7 +250,7 @@ class FunctionCondition(Condition):
         holds = answer.where(known, False).to_numpy(dtype=bool)
         return np.stack([holds, known & ~holds])
 
-    def simple_conditions(self) -> Iterator[Atom | FunctionCondition]:
+    def simple_conditions(self) -> Iterator[Condition]:
         yield self
 
     def _write(self) -> str:
@@ -382,18 +289,16 @@ class Not(Condition):
         holds, fails = self.term.truth(table)
         return fails, holds
 
-    def simple_conditions(self) -> Iterator[Atom | FunctionCondition]:
+    def simple_conditions(self) -> Iterator[Condition]:
         return self.term.simple_conditions()
 
     @property
     def is_comparison(self) -> bool:
         """Whether it is written with the sign ``!=``."""
-        return isinstance(self.term, Atom) and self.term.action == "=="
+        return not self._write().startswith("~")
 
     def _write(self) -> str:
-        if self.is_comparison and isinstance(self.term, Atom):
-            return self.term._write(negated=True)
-        return f"~{_in_parentheses(self.term)}"
+        return self.term._write_contrary()
 
 
 class _Terms(Condition):
@@ -433,7 +338,7 @@ class _Terms(Condition):
             terms.update(dict.fromkeys(inner))
         return next(iter(terms)) if len(terms) == 1 else cls(tuple(terms))
 
-    def simple_conditions(self) -> Iterator[Atom | FunctionCondition]:
+    def simple_conditions(self) -> Iterator[Condition]:
         for term in self.terms:
             yield from term.simple_conditions()
 
@@ -483,19 +388,6 @@ class Or(_Terms):
         return holds, fails
 
 
-def _find_in(values: np.ndarray, wanted: tuple[Any, ...]) -> np.ndarray:
-    """Return which values are among those wanted."""
-    kind = values.dtype.kind
-    if kind == "f":
-        return np.isin(values, np.array(wanted, dtype=values.dtype))
-    if kind in "iu":
-        ends = np.iinfo(values.dtype)
-        whole = [v for v in wanted if isinstance(v, int) and ends.min <= v <= ends.max]
-        return np.isin(values, np.array(whole, dtype=values.dtype))
-    among = frozenset(wanted)
-    return np.fromiter((v in among for v in values), dtype=bool, count=len(values))
-
-
 def _check_condition(other: Any, sign: str) -> Condition:
     if isinstance(other, Condition):
         return other
@@ -517,5 +409,4 @@ def _deeper(*terms: Condition) -> int:
 def _in_parentheses(term: Condition) -> str:
     """Return the text of a term, in parentheses where it needs them."""
     joined = isinstance(term, And | Or)
-    compared = isinstance(term, Atom | Not) and term.is_comparison
-    return f"({term})" if joined or compared else str(term)
+    return f"({term})" if joined or term.is_comparison else str(term)

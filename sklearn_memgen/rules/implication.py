@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from sklearn_memgen.rules.conditions import And, Atom, Condition, Not, Or
+from sklearn_memgen.rules.atoms import Atom
+from sklearn_memgen.rules.conditions import And, Condition, Not, Or
 from sklearn_memgen.rules.literals import kind_of
 
 __all__ = ["Case", "implies", "split_into_cases"]

@@ -14,10 +14,18 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
 
-from sklearn_memgen.rules import pattern_cache
+from sklearn_memgen.rules import pattern_cache, pattern_tree
 from sklearn_memgen.rules.alphabet import Alphabet
 from sklearn_memgen.rules.literals import shorten
-from sklearn_memgen.rules.pattern_tree import Node, parse_pattern
+from sklearn_memgen.rules.pattern_tree import (
+    Anchor,
+    Choice,
+    Node,
+    Repeat,
+    UnfitPatternError,
+    count_parts,
+    parse_pattern,
+)
 from sklearn_memgen.rules.translation import find_sets, has_boundaries, translate
 
 __all__ = [
@@ -27,6 +35,7 @@ __all__ = [
     "PatternError",
     "compile_patterns",
     "has_engine",
+    "try_pattern",
 ]
 
 #: Texts are encoded, and hits are collected, in blocks of about so many.
@@ -34,6 +43,8 @@ _BLOCK_OF_CHARACTERS = 2_000_000
 _BLOCK_OF_HITS = 2_000_000
 #: A set that takes longer to compile, in seconds, is kept in the cache on disk.
 _WORTH_KEEPING = 0.5
+#: Patterns of more parts are compiled when they are made, to see whether they can be.
+_USUAL_PARTS = 300
 #: New patterns are compiled together with those of databases of at most this size.
 _SMALL = 300
 #: Databases are compiled of at most so many patterns, and are put together if there are
@@ -60,7 +71,7 @@ class Pattern(NamedTuple):
     literal: bool = False
 
 
-class PatternError(ValueError):
+class PatternError(UnfitPatternError):
     """A pattern that cannot be compiled; `pattern` says which."""
 
     def __init__(self, message: str, pattern: Pattern) -> None:
@@ -71,11 +82,29 @@ class PatternError(ValueError):
         return PatternError, (str(self), self.pattern)
 
 
-def has_engine() -> bool:
-    """Return whether the engine is installed."""
+def has_engine(*, required: bool = False) -> bool:
+    """Return whether the engine is installed.
+
+    Parameters
+    ----------
+    required : bool, default=False
+        Whether to raise ImportError if it is not.
+
+    Returns
+    -------
+    installed : bool
+        True if it is.
+
+    Raises
+    ------
+    ImportError
+        If it is required, and not installed.
+    """
     try:
         _import_engine()
     except ImportError:
+        if required:
+            raise
         return False
     return True
 
@@ -169,6 +198,44 @@ class Database:
         return local.scan, local.scratch
 
 
+def try_pattern(pattern: Pattern) -> None:
+    """Raise if a pattern is none, or could not be compiled.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        The pattern. Only if it is large, or has anchors in odd places, it is compiled
+        to find out, as far as the engine is installed.
+
+    Raises
+    ------
+    ValueError
+        If it is no pattern.
+    UnfitPatternError
+        If it cannot be matched in linear time, or is too large.
+    """
+    tree = _parse(pattern)
+    if not pattern.literal and _is_unusual(tree):
+        if has_engine():
+            compile_patterns((pattern,))
+        else:
+            alphabet = Alphabet(find_sets(tree), marked=True)
+            _translate(pattern, tree, alphabet)
+
+
+def _is_unusual(node: Node, repeated: bool = False) -> bool:
+    """Return whether the engine may refuse a pattern."""
+    if isinstance(node, Anchor):
+        return repeated or node.ascii or node.kind == "line start"
+    if isinstance(node, Repeat):
+        return _is_unusual(node.part, True) or count_parts(node) > _USUAL_PARTS
+    if isinstance(node, pattern_tree.Sequence | Choice):
+        return any(_is_unusual(part, repeated) for part in node.parts) or (
+            not repeated and count_parts(node) > _USUAL_PARTS
+        )
+    return False
+
+
 def _load(
     patterns: tuple[Pattern, ...], arrays: dict[str, np.ndarray], compiled: bytes
 ) -> Database:
@@ -180,7 +247,7 @@ def _split_texts(texts: Sequence[str]) -> Iterable[Sequence[str]]:
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     numbers = np.cumsum(lengths + 1) // _BLOCK_OF_CHARACTERS
     cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(texts)]
-    return [texts[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [texts[a:b] for a, b in itertools.pairwise(cuts)]
 
 
 @lru_cache(maxsize=32)

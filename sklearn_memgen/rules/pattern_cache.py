@@ -1,8 +1,8 @@
 """Compiled patterns on disk, found again by what they were compiled from.
 
 The folder is the one named by the environment variable ``SKLEARN_MEMGEN_CACHE``, or
-else ``sklearn_memgen`` in the user's folder of caches. If the variable is empty, nothing
-is kept.
+else ``sklearn_memgen`` in the user's folder of caches. If the variable is empty,
+nothing is kept.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def write(key: str, arrays: dict[str, np.ndarray], compiled: bytes) -> None:
     if folder is None:
         return
     buffer = io.BytesIO()
-    np.savez(buffer, compiled=np.frombuffer(compiled, dtype=np.uint8), **arrays)
+    everything: Any = {"compiled": np.frombuffer(compiled, dtype=np.uint8), **arrays}
+    np.savez(buffer, **everything)
     content = buffer.getvalue()
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

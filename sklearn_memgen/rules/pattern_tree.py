@@ -30,6 +30,8 @@ __all__ = [
     "Node",
     "Repeat",
     "Sequence",
+    "UnfitPatternError",
+    "count_parts",
     "parse_pattern",
     "word_characters",
 ]
@@ -74,6 +76,10 @@ _CONTRARIES = {
     sre.CATEGORY_NOT_SPACE: sre.CATEGORY_SPACE,
     sre.CATEGORY_NOT_WORD: sre.CATEGORY_WORD,
 }
+
+
+class UnfitPatternError(ValueError):
+    """A regular expression that cannot be matched in linear time, or is too large."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +147,12 @@ def parse_pattern(pattern: str, *, case: bool = True, literal: bool = False) -> 
 
     Raises
     ------
+    UnfitPatternError
+        If it cannot be found in time that is linear in the length of the text: with
+        look-around, references to groups, atomic groups or possessive repeats, or if it
+        is too large.
     ValueError
-        If it is no pattern, or none that can be found in time that is linear in the
-        length of the text: with look-around, references to groups, atomic groups or
-        possessive repeats, or too large.
+        If it is no pattern.
 
     Examples
     --------
@@ -167,8 +175,8 @@ def parse_pattern(pattern: str, *, case: bool = True, literal: bool = False) -> 
         raise ValueError(
             f"bad pattern {name}: it is too large or nests too deep"
         ) from None
-    if _count_parts(node) > _MAX_PARTS:
-        raise ValueError(
+    if count_parts(node) > _MAX_PARTS:
+        raise UnfitPatternError(
             f"bad pattern {name}: with its repeats written out it has more than "
             f"{_MAX_PARTS:,} parts"
         )
@@ -182,7 +190,7 @@ class _Reader:
         self.name = name
 
     def refuse(self, what: str) -> NoReturn:
-        raise ValueError(
+        raise UnfitPatternError(
             f"bad pattern {self.name}: {what} cannot be matched in linear time. Write "
             "it as two conditions joined by & or ~, or allow a slow search by "
             "timeout=0.1, in seconds a text"
@@ -236,12 +244,23 @@ def _repeat(part: Node, low: int, high: int | None) -> Node:
     return Repeat(part, low, high)
 
 
-def _count_parts(node: Node) -> int:
-    """Return the number of characters of a pattern with its repeats written out."""
+def count_parts(node: Node) -> int:
+    """Return the number of characters of a pattern with its repeats written out.
+
+    Parameters
+    ----------
+    node : Chars, Sequence, Choice, Repeat or Anchor
+        The pattern.
+
+    Returns
+    -------
+    n_parts : int
+        Places between characters are counted, too.
+    """
     if isinstance(node, Sequence | Choice):
-        return sum(map(_count_parts, node.parts))
+        return sum(map(count_parts, node.parts))
     if isinstance(node, Repeat):
-        return _count_parts(node.part) * max(node.low, node.high or 0, 1)
+        return count_parts(node.part) * max(node.low, node.high or 0, 1)
     return 1
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -18,12 +17,15 @@ from sklearn_memgen.rules.column_values import Table
 from sklearn_memgen.rules.conditions import Condition
 from sklearn_memgen.rules.linting import lint_rules
 from sklearn_memgen.rules.literals import write_column
+from sklearn_memgen.rules.matching import Matcher, PatternError
 from sklearn_memgen.rules.rule import Rule
+from sklearn_memgen.rules.rule_files import RuleFiles
+from sklearn_memgen.rules.searching import search_texts
 
 __all__ = ["RuleSet"]
 
 
-class RuleSet:
+class RuleSet(RuleFiles):
     r"""A set of rules, whose order never changes a result.
 
     Parameters
@@ -72,7 +74,18 @@ class RuleSet:
         self._disabled: set[str] = set()
         self._places: dict[str, str] = {}
         self.version = 0
+        self._matchers: dict[Hashable, Matcher] = {}
         self._include(rules)
+
+    def __copy__(self) -> Self:
+        return self._copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Rules do not change, nor does what has been compiled.
+        return self._copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_matchers": {}}
 
     def __repr__(self) -> str:
         off = f", {len(self._disabled)} disabled" if self._disabled else ""
@@ -208,16 +221,19 @@ class RuleSet:
 
     # Use
 
-    def match(self, X: pd.DataFrame) -> sparse.csr_matrix:
+    def match(self, X: pd.DataFrame, *, n_jobs: int | None = None) -> sparse.csr_matrix:
         """Return which rules hold of which rows.
 
         Each distinct condition, and each simple condition in several of them, is
-        evaluated once.
+        evaluated once; all patterns on a column are looked for in one pass.
 
         Parameters
         ----------
         X : DataFrame of shape (n_rows, n_columns)
             The table.
+        n_jobs : int, default=None
+            Number of processes that look for patterns, as of joblib. Pays for some
+            hundred thousand long texts.
 
         Returns
         -------
@@ -226,10 +242,18 @@ class RuleSet:
 
         Raises
         ------
+        ImportError
+            If there are patterns, and the extra ``rules`` is not installed.
         TypeError
             If `X` is no DataFrame, or a column holds other values than a rule is for.
         ValueError
             If a column is missing. Both name the rule and the line of its file.
+
+        Notes
+        -----
+        Patterns are compiled at the first call, of 20,000 in some ten seconds, and kept
+        in the user's folder of caches; see `sklearn_memgen.rules.pattern_cache`. Rules
+        that are added later are compiled by themselves.
         """
         table = Table(X)
         self.check(X)
@@ -237,13 +261,22 @@ class RuleSet:
         for column, rule in enumerate(self):
             if rule.id not in self._disabled:
                 by_condition.setdefault(rule.when, []).append(column)
-        table.expect(Counter(s for c in by_condition for s in c.simple_conditions()))
+        uses = Counter(s for c in by_condition for s in c.simple_conditions())
+        table.expect(uses)
+        try:
+            search_texts(table, uses, self._matchers, n_jobs=n_jobs)
+        except PatternError as error:
+            raise ValueError(
+                f"{self._where(self._find_user(error))}: {error}"
+            ) from None
         ids = self.ids
         rows_of: list[np.ndarray] = [np.empty(0, dtype=np.int32)] * len(ids)
         for condition, columns in by_condition.items():
-            rows = np.flatnonzero(self._holds(condition, table, ids[columns[0]]))
+            rows = table.rows.get(condition)
+            if rows is None:
+                rows = np.flatnonzero(self._holds(condition, table, ids[columns[0]]))
             for column in columns:
-                rows_of[column] = rows.astype(np.int32)
+                rows_of[column] = rows.astype(np.int32, copy=False)
         ends = np.cumsum([0, *(len(rows) for rows in rows_of)])
         indices = np.concatenate([np.empty(0, dtype=np.int32), *rows_of])
         data = np.ones(len(indices), dtype=bool)
@@ -309,150 +342,27 @@ class RuleSet:
         columns = {id: j for j, id in enumerate(self.ids)}
         return lint_rules(list(self._enabled()), matched, columns)
 
-    # Files
-
-    @classmethod
-    def from_csv(cls, path: str | os.PathLike[str]) -> RuleSet:
-        """Read a CSV file of rules, one a line, with a header.
-
-        Parameters
-        ----------
-        path : str or path
-            The file, in UTF-8, its cells parted by commas, semicolons or tabs. Columns
-            are `when` and `then`, and, if wanted, `id`, `kind`, `weight`, `enabled`,
-            `note`, `author` and `created`. Several classes are a JSON list, such as
-            ``["phones", "laptops"]``, and the class 5, unlike ``"5"``, a number.
-
-        Returns
-        -------
-        rules : RuleSet
-            Equal to the one that was written.
-
-        Raises
-        ------
-        ValueError
-            If a rule cannot be read; each is named with its line.
-        """
-        return cls._from_records(files.read_csv(path))
-
-    @classmethod
-    def from_json(cls, path: str | os.PathLike[str]) -> RuleSet:
-        """Read a JSON file: ``{"rules": [{"when": ..., "then": ...}, ...]}``.
-
-        Parameters
-        ----------
-        path : str or path
-            The file, in UTF-8, with the fields of `from_csv`.
-
-        Returns
-        -------
-        rules : RuleSet
-            Equal to the one that was written.
-
-        Raises
-        ------
-        ValueError
-            If a rule cannot be read; each is named with its line.
-        """
-        return cls._from_records(files.read_json(path))
-
-    @classmethod
-    def from_yaml(cls, path: str | os.PathLike[str]) -> RuleSet:
-        """Read a YAML file, with the fields of `from_json`.
-
-        Parameters
-        ----------
-        path : str or path
-            The file, in UTF-8.
-
-        Returns
-        -------
-        rules : RuleSet
-            Equal to the one that was written.
-
-        Raises
-        ------
-        ImportError
-            If PyYAML is not installed.
-        ValueError
-            If a rule cannot be read; each is named with its line.
-        """
-        return cls._from_records(files.read_yaml(path))
-
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file, which `from_csv` reads.
-
-        Parameters
-        ----------
-        path : str or path
-            The file.
-
-        Raises
-        ------
-        ValueError
-            If a rule has no text form, being a function; nothing is written then.
-        """
-        files.write_csv(path, self._records())
-
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write a JSON file, which `from_json` reads.
-
-        Parameters
-        ----------
-        path : str or path
-            The file.
-
-        Raises
-        ------
-        ValueError
-            If a rule has no text form, being a function; nothing is written then.
-        """
-        files.write_json(path, self._records())
-
-    def to_yaml(self, path: str | os.PathLike[str]) -> None:
-        """Write a YAML file, which `from_yaml` reads.
-
-        Parameters
-        ----------
-        path : str or path
-            The file.
-
-        Raises
-        ------
-        ImportError
-            If PyYAML is not installed.
-        ValueError
-            If a rule has no text form, being a function; nothing is written then.
-        """
-        files.write_yaml(path, self._records())
-
     # Helpers
+
+    def _copy(self) -> Self:
+        other = self.__class__.__new__(self.__class__)
+        other.__dict__.update(self.__dict__)
+        other._rules, other._places = dict(self._rules), dict(self._places)
+        other._disabled = set(self._disabled)
+        other._matchers = {name: m.copy() for name, m in self._matchers.items()}
+        return other
+
+    def _find_user(self, error: PatternError) -> str:
+        """Return the id of a rule that uses a pattern that could not be compiled."""
+        return next(
+            rule.id
+            for rule in self._enabled()
+            for condition in rule.when.simple_conditions()
+            if getattr(condition, "pattern", None) == error.pattern
+        )
 
     def _enabled(self) -> Iterator[Rule]:
         return (rule for rule in self if rule.id not in self._disabled)
-
-    def _records(self) -> list[dict[str, Any]]:
-        return [
-            files.to_record(rule, id not in self._disabled)
-            for id, rule in self._rules.items()
-        ]
-
-    @classmethod
-    def _from_records(cls, records: list[files.Placed]) -> RuleSet:
-        rules, problems = cls(), []
-        for where, record in records:
-            try:
-                rule, enabled = files.from_record(record)
-                rules._include([rule])
-            except (TypeError, ValueError) as error:
-                name = files.name_of(record)
-                problems.append(f"{where}{name}: {error}")
-                continue
-            rules._places[rule.id] = where
-            if not enabled:
-                rules._disabled.add(rule.id)
-        files.raise_problems(problems, "could not be read")
-        return rules
 
     def _include(self, rules: Iterable[Rule]) -> None:
         more: dict[str, Rule] = {}
@@ -479,7 +389,7 @@ class RuleSet:
             return condition.truth(table)[0]
         except Exception as error:
             message = f"{self._where(id)}: {error}"
-            if type(error) in (TypeError, ValueError):
+            if type(error) in (TypeError, ValueError, ImportError, TimeoutError):
                 raise type(error)(message) from error
             error.add_note(f"in {self._where(id)}")
             raise

@@ -150,6 +150,8 @@ def translate(node: Node, alphabet: Alphabet) -> list[str]:
     >>> translate(tree, alphabet)
     ['\\x80a0*\\x80']
     """
+    if has_boundaries(node, ascii=True) and has_boundaries(node, ascii=False):
+        raise ValueError(r"it has boundaries of words of ASCII only, and others")
     return _Translator(node, alphabet).write()
 
 
