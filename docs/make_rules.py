@@ -41,7 +41,7 @@ WORDS = {
     "voting": (BOTH, "votes add up\nas evidence"),
     "filter": (RULES, "restrict, forbid:\nclasses are\nruled out"),
     "decline": (BOTH, "what is not\nsure enough"),
-    "decisions": (BOTH, "who made\nthem, and on\nwhat evidence"),
+    "decisions": (BOTH, "who made\nthem, on what\nevidence"),
     "rules": (
         RULES,
         "a file that analysts edit, checked by lint; a change acts at the next "
