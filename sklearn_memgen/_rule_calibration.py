@@ -16,19 +16,33 @@ from sklearn_memgen._rule_learning import Labeled, RuleLearning
 from sklearn_memgen._warnings import user_stacklevel
 from sklearn_memgen.rules.calibration import find_temperature
 from sklearn_memgen.rules.declining import find_threshold
+from sklearn_memgen.rules.vote_weights import CastVotes, find_odds
 
-__all__ = ["Calibration", "make_splits"]
+__all__ = ["Calibrated", "Calibration", "make_splits"]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What rows that were held out have told.
+
+    Attributes
+    ----------
+    temperature : float
+        By which the learner's log-probabilities are divided.
+    odds : ndarray of shape (n_rules,) or None
+        What the vote of each rule adds to the learner; None if that is not known.
+    threshold : float
+        Confidence below which rows are declined.
+    """
+
+    temperature: float = 1.0
+    odds: np.ndarray | None = None
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True)
 class _HeldOut:
-    """Rows that were held out, and what decides on them.
-
-    Parameters
-    ----------
-    folds : list of (Poll, Labeled)
-        Of each fold.
-    """
+    """Rows that were held out, and what decides on them, fold by fold."""
 
     folds: list[tuple[Poll, Labeled]]
 
@@ -45,14 +59,36 @@ class _HeldOut:
             return 1.0
         return find_temperature(parts)
 
-    def decide(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    def temper(self, temperature: float) -> _HeldOut:
+        """Return the same rows, and a learner that is more sure of itself, or less."""
+        return _HeldOut([(poll.temper(temperature), rows) for poll, rows in self.folds])
+
+    def find_odds(self, start: np.ndarray) -> np.ndarray:
+        """Return what the vote of each rule adds to the learner."""
+        cast = [
+            poll.master.cast(poll.rows.matched, poll.learner, rows.codes, rows.weight)
+            for poll, rows in self.folds
+        ]
+        return find_odds(CastVotes.join(cast), start)
+
+    def reweigh(self) -> _HeldOut:
+        """Return the same rows, those of a fold with odds that others have told."""
+        folds = []
+        for k, (poll, rows) in enumerate(self.folds):
+            others = _HeldOut(self.folds[:k] + self.folds[k + 1 :])
+            odds = poll.master.odds
+            odds = others.find_odds(odds) if others.folds else odds
+            folds.append((poll.reweigh(odds), rows))
+        return _HeldOut(folds)
+
+    def decide(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the confidence of each decision, and whether it is right.
 
         Gates are infinitely sure: they are never declined.
         """
         confidence, right = [], []
         for poll, rows in self.folds:
-            decisions = poll.temper(temperature).decide()
+            decisions = poll.decide()
             confidence.append(np.where(decisions.gated, np.inf, decisions.confidence))
             right.append(decisions.codes == rows.codes)
         return np.concatenate(confidence), np.concatenate(right)
@@ -84,43 +120,63 @@ class Calibration:
     n_jobs: int | None
     random_state: Any
 
-    def find_temperature(self) -> float:
-        """Return the learner's temperature, by the first fold.
+    def calibrate(self, precision: np.ndarray) -> Calibrated:
+        """Return what the first fold tells, if there are rows enough.
 
-        It is 1 if there are not rows enough, or there is nothing to compare with.
+        Parameters
+        ----------
+        precision : ndarray of shape (n_rules,)
+            Of each rule, in the order of their ids.
+
+        Returns
+        -------
+        calibrated : Calibrated
+            Of a threshold of 0.
         """
         n_splits = _count_folds(self.cv)
         rarest = np.sort(np.bincount(self.labeled.codes))[-2:].min()
         if not self.learning.has_votes or rarest < (n_splits or 0):
-            return 1.0
-        return self._hold_out(1).find_temperature()
+            return Calibrated()
+        held_out = self._hold_out(1)
+        temperature = held_out.find_temperature()
+        start = self.learning.odds_of(precision)
+        if self.learning.rule_weights == "given":
+            return Calibrated(temperature)
+        return Calibrated(temperature, held_out.temper(temperature).find_odds(start))
 
-    def find_both(
-        self, *, calibrate: bool, target: float, certainty: float
-    ) -> tuple[float, float]:
-        """Return temperature and threshold, by all folds.
+    def calibrate_for(
+        self, target: float, certainty: float, precision: np.ndarray, *, votes: bool
+    ) -> Calibrated:
+        """Return what all folds tell, with a threshold for a target precision.
 
         Parameters
         ----------
-        calibrate : bool
-            Whether to look for a temperature, which is 1 otherwise.
         target, certainty : float
             See `find_threshold`.
+        precision : ndarray of shape (n_rules,)
+            Of each rule, in the order of their ids.
+        votes : bool
+            Whether to calibrate the votes, too.
 
         Returns
         -------
-        temperature, threshold : float
-            By which the learner is divided, and below which rows are declined.
+        calibrated : Calibrated
+            What was found.
 
         Warns
         -----
         UserWarning
             If the target is out of reach.
         """
-        held_out, temperature = self._hold_out(None), 1.0
-        if calibrate and self.learning.has_votes:
+        held_out = self._hold_out(None)
+        temperature, odds = 1.0, None
+        if votes and self.learning.has_votes:
             temperature = held_out.find_temperature()
-        confidence, right = held_out.decide(temperature)
+            held_out = held_out.temper(temperature)
+            if self.learning.rule_weights != "given":
+                odds = held_out.find_odds(self.learning.odds_of(precision))
+                held_out = held_out.reweigh()
+        confidence, right = held_out.decide()
         threshold = find_threshold(
             confidence, right, target=target, certainty=certainty
         )
@@ -133,7 +189,7 @@ class Calibration:
                 UserWarning,
                 stacklevel=user_stacklevel(),
             )
-        return temperature, threshold
+        return Calibrated(temperature, odds, threshold)
 
     def _hold_out(self, n_folds: int | None) -> _HeldOut:
         """Ask about rows from which neither the learner nor weights were learned."""

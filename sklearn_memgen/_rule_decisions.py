@@ -51,6 +51,10 @@ class Poll:
         learner[:, known] = temper(learner[:, known], temperature)
         return replace(self, learner=learner)
 
+    def reweigh(self, odds: np.ndarray) -> Poll:
+        """Return the same poll with other odds of the rules."""
+        return replace(self, master=self.master.reweigh(odds))
+
     def decide(self) -> Decisions:
         """Decide on all rows."""
         return self.master.decide(self.rows.matched, self.learner)

@@ -17,7 +17,7 @@ from sklearn_memgen.rules import RuleSet
 from sklearn_memgen.rules.calibration import temper
 from sklearn_memgen.rules.evidence import Evidence
 from sklearn_memgen.rules.label_model import fit_label_model
-from sklearn_memgen.rules.voting import VotingMaster
+from sklearn_memgen.rules.voting import VotingMaster, log_odds
 
 __all__ = ["Labeled", "Learned", "RuleLearning"]
 
@@ -111,6 +111,10 @@ class RuleLearning:
         """Whether rules vote beside the learner."""
         rules = self.rules
         return any(r.kind == "assign" and rules.is_enabled(r.id) for r in rules)
+
+    def odds_of(self, precision: np.ndarray) -> np.ndarray:
+        """Return the log-odds of votes by the precision of the rules alone."""
+        return log_odds(precision, len(self.classes))
 
     def learn(self, labeled: Labeled, unlabeled: MatchedRows | None) -> Learned:
         """Weigh the rules, let them label, and fit the learner.
@@ -213,6 +217,7 @@ class RuleLearning:
         estimator: Any,
         precision: np.ndarray,
         rows: MatchedRows,
+        odds: np.ndarray | None = None,
         *,
         temperature: float = 1.0,
         threshold: float = 0.0,
@@ -227,6 +232,8 @@ class RuleLearning:
             Of each rule, in the order of their ids.
         rows : MatchedRows
             The rows.
+        odds : ndarray of shape (n_rules,), default=None
+            What their votes add to the learner; by default what their precision says.
         temperature : float, default=1.0
             By which the learner's log-probabilities are divided.
         threshold : float, default=0.0
@@ -247,6 +254,7 @@ class RuleLearning:
             self.classes,
             known,
             precision,
+            odds,
             learner_trust=self.learner_trust,
         )
         ids = self.rules.ids

@@ -14,7 +14,7 @@ from sklearn.utils import Tags, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._rule_analysis import RuleAnalysis
-from sklearn_memgen._rule_calibration import Calibration
+from sklearn_memgen._rule_calibration import Calibrated, Calibration
 from sklearn_memgen._rule_classes import join_classes, warn_of_new_classes
 from sklearn_memgen._rule_decisions import Poll
 from sklearn_memgen._rule_inputs import MatchedRows, index_of, read_rows, split_labels
@@ -67,9 +67,9 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         The most that the learner is believed where rules vote as well. At 1, a learner
         that is sure of itself overrules all rules.
     calibrate : bool, default=True
-        Whether the learner's log-probabilities are divided by a temperature, found on
-        rows held out, if there are rules that vote: they then mean what the precision
-        of a rule means. Without `target_precision` the learner is fitted twice for it.
+        Whether rows that are held out tell, if there are rules that vote, how sure of
+        itself the learner should be, and how much the vote of each rule adds to what
+        the learner knows. Without `target_precision` the learner is fitted twice.
     learn_from_rules : bool, default=True
         Whether unlabeled rows that trusted rules decide join the training rows. Their
         weight is the rules' confidence, if the learner takes weights.
@@ -100,8 +100,9 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
     estimator_ : classifier
         The learner, fitted.
     rule_precision_ : DataFrame of n_rules rows, indexed by ids
-        `precision`, as estimated, and the weights of the labeled rows that each rule
-        matched, `n_labeled`, and was right about, `n_right`.
+        `precision`, as estimated; `odds`, what a vote adds to the log-odds of its
+        class; and the weights of the labeled rows that each rule matched, `n_labeled`,
+        and was right about, `n_right`.
     temperature_ : float
         By which the learner's log-probabilities are divided; 1 if they are not.
     threshold_ : float
@@ -343,19 +344,26 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
             self.n_jobs,
             self.random_state,
         )
-        self.temperature_, self.threshold_ = 1.0, 0.0
+        calibrated = Calibrated()
         if self.target_precision is not None:
-            self.temperature_, self.threshold_ = calibration.find_both(
-                calibrate=self.calibrate,
-                target=self.target_precision,
-                certainty=self.certainty,
+            calibrated = calibration.calibrate_for(
+                self.target_precision,
+                self.certainty,
+                learned.precision,
+                votes=self.calibrate,
             )
         elif self.calibrate:
-            self.temperature_ = calibration.find_temperature()
+            calibrated = calibration.calibrate(learned.precision)
+        self.temperature_ = calibrated.temperature
+        self.threshold_ = calibrated.threshold
         self.estimator_ = learned.estimator
         self._judged = {rule.id: rule for rule in rules}
         self.rule_precision_ = learned.evidence.to_frame(rules.ids)
         self.rule_precision_.insert(0, "precision", learned.precision)
+        odds = calibrated.odds
+        if odds is None:
+            odds = learning.odds_of(learned.precision)
+        self.rule_precision_.insert(1, "odds", odds)
         self.n_labeled_by_rules_ = pd.Series(
             learned.n_by_rules, index=classes, name="n_rows"
         )
@@ -432,19 +440,24 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         rules, classes = self._make_rules(), self.classes_
         rows = MatchedRows.of(read_rows(self, X, reset=False), rules)
         learning = self._make_learning(rules, classes)
+        precision, odds = self._weigh(learning)
         return learning.poll(
             self.estimator_,
-            self._weigh(rules),
+            precision,
             rows,
+            odds,
             temperature=self.temperature_,
             threshold=max(self.min_confidence, self.threshold_),
         )
 
-    def _weigh(self, rules: RuleSet) -> np.ndarray:
-        """Return the precision of the rules of today, in the order of their ids."""
-        known = self.rule_precision_["precision"].reindex(rules.ids).to_numpy()
+    def _weigh(self, learning: RuleLearning) -> tuple[np.ndarray, np.ndarray]:
+        """Return precision and odds of the rules of today."""
+        rules = learning.rules
+        known = self.rule_precision_.reindex(rules.ids)
         is_judged = [_says_the_same(self._judged.get(rule.id), rule) for rule in rules]
-        return np.where(is_judged, known, self.prior_precision)
+        precision = np.where(is_judged, known["precision"], self.prior_precision)
+        odds = learning.odds_of(precision)
+        return precision, np.where(is_judged, known["odds"], odds)
 
     # Tags
 

@@ -182,6 +182,27 @@ def test_a_learner_that_is_right_but_timid_is_heard():
     assert heard.temperature_ < 0.1 and timid.temperature_ == 1.0
 
 
+def test_a_vote_that_tells_the_learner_nothing_new_does_not_count_twice():
+    """Silver is a ring in two of three rows, and the learner knows in which."""
+    rng = np.random.default_rng(0)
+    rows, labels = draw(["rings", "oils"], 600, seed=2)
+    silver = (labels == "rings") | (rng.random(600) < 0.5)
+    rows["title"] = np.where(silver, "silver " + rows["title"], rows["title"])
+    rule = RuleSet([Rule(TITLE.contains("silver "), "rings", id="silver")])
+    model = RuleAugmentedClassifier(make_learner(), rules=rule, random_state=0)
+    table = model.fit(rows[:400], labels[:400]).rule_precision_
+    assert 0.6 < table.loc["silver", "precision"] < 0.75
+    assert model.predict(rows[400:]).tolist() == labels[400:].tolist()
+
+
+def test_odds_of_rules_that_were_not_met_are_those_of_their_precision():
+    table = make(PENS).fit(X, y).rule_precision_
+    assert table.loc["pens", "odds"] == pytest.approx(np.log(0.95 * 2 / 0.05))
+    given = Rule(TITLE.contains("ring"), "oils", id="given")
+    table = make(given, rule_weights="given").fit(X, y).rule_precision_
+    assert table.loc["given", "odds"] == pytest.approx(np.log(0.95 * 2 / 0.05))
+
+
 def test_without_votes_nothing_is_calibrated():
     forbid = Rule(TITLE.contains("gold"), "oils", "forbid")
     model = RuleAugmentedClassifier(make_timid(), RuleSet([forbid])).fit(X, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.special import softmax
 from sklearn_memgen.rules.evidence import named_classes
 from sklearn_memgen.rules.rule import Rule
 from sklearn_memgen.rules.ruleset import RuleSet
+from sklearn_memgen.rules.vote_weights import CastVotes
 
 __all__ = ["Decisions", "VotingMaster", "log_odds"]
 
@@ -23,7 +25,7 @@ def log_odds(precision: np.ndarray, n_classes: int) -> np.ndarray:
     precision : ndarray of shape (n_rules,)
         How often each is right, between 0 and 1.
     n_classes : int
-        Number of classes, at least 2.
+        Number of classes.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def log_odds(precision: np.ndarray, n_classes: int) -> np.ndarray:
         ``log(precision * (n_classes - 1) / (1 - precision))``, but at least 0: a rule
         that is worse than a guess says nothing.
     """
-    others = (1 - precision) / (n_classes - 1)
+    others = (1 - precision) / max(n_classes - 1, 1)
     return np.maximum(np.log(precision / others), 0.0)
 
 
@@ -126,29 +128,35 @@ class VotingMaster:
     rules : RuleSet
         The rules. Those disabled have no say.
     classes : ndarray of shape (n_classes,)
-        All classes, at least two.
+        All classes.
     known : ndarray of shape (n_classes,), bool
         Which of them the learner knows.
     precision : ndarray of shape (n_rules,)
         How often each rule is right, in the order of the ids of `rules`.
-    learner_trust : float
+    odds : ndarray of shape (n_rules,)
+        What the vote of each adds to the log-odds of its class; by default
+        `log_odds` of its precision.
+    learner_trust : float, default=0.98
         The most that the learner is believed, where rules vote as well.
 
     Notes
     -----
-    *Votes.* With the learner's probabilities :math:`p_c` of :math:`K` classes and the
-    precision :math:`a_r` of a rule of weight :math:`w_r` that assigns class
-    :math:`c(r)`, a class has the score
+    *Votes.* With the learner's probabilities :math:`p_c` and a rule of log-odds
+    :math:`o_r` and weight :math:`w_r` that assigns class :math:`c(r)`, a class has the
+    score
 
-    .. math:: \log p_c + \max_{r: c(r) = c} w_r \log \frac{a_r (K - 1)}{1 - a_r}
+    .. math:: \log p_c + \max_{r: c(r) = c} w_r o_r
 
     and the softmax of the scores are the probabilities: the learner's are the prior,
-    rules are evidence. Of rules that agree the strongest counts alone, so that a rule
-    that is written twice, or that another one contains, changes nothing; it is the
-    maximum that makes the order of rules not matter, either. Where a rule votes,
-    :math:`p` is mixed with as much of the uniform distribution as `learner_trust`
-    leaves. Of a class that it does not know a learner cannot speak: with a vote for
-    such a class :math:`p_c` is that of the best other class, without one it is 0.
+    rules are evidence. By default :math:`o_r = \log(a_r (K - 1) / (1 - a_r))` with the
+    rule's precision :math:`a_r` and :math:`K` classes, so that one rule beside an
+    indifferent learner is as sure as its precision. Of rules that agree the strongest
+    counts alone, so that a rule that is written twice, or that another one contains,
+    changes nothing; it is the maximum that makes the order of rules not matter, either.
+    Where a rule votes, :math:`p` is mixed with as much of the uniform distribution as
+    `learner_trust` leaves. Of a class that it does not know a learner cannot speak:
+    with a vote for such a class :math:`p_c` is that of the best other class, without
+    one it is 0.
 
     *Filter.* "restrict" leaves the classes it names, "forbid" takes its class away, and
     what remains is scaled to a sum of 1. If rules leave none, there is no decision.
@@ -163,21 +171,28 @@ class VotingMaster:
         classes: np.ndarray,
         known: np.ndarray,
         precision: np.ndarray,
+        odds: np.ndarray | None = None,
         *,
-        learner_trust: float,
+        learner_trust: float = 0.98,
     ) -> None:
         self.known = known
         self.precision = precision
         self.learner_trust = learner_trust
-        self.n_classes = len(classes)
         each = list(rules)
-        weights = np.array([rule.weight for rule in each], dtype=float)
-        self.strength = weights * log_odds(precision, self.n_classes)
+        self._weights = np.array([rule.weight for rule in each], dtype=float)
+        self.odds = log_odds(precision, len(classes)) if odds is None else odds
+        self.strength = self._weights * self.odds
         named = named_classes(each, classes)
         self._assign, self._forbid, self._restrict, self._gate = (
             _Kind.of(kind, each, named)
             for kind in ("assign", "forbid", "restrict", "gate")
         )
+
+    def reweigh(self, odds: np.ndarray) -> VotingMaster:
+        """Return the same master with other odds of the rules."""
+        other = copy.copy(self)
+        other.odds, other.strength = odds, self._weights * odds
+        return other
 
     def decide(self, matched: sparse.csr_matrix, learner: np.ndarray) -> Decisions:
         """Decide on the class of each row.
@@ -219,9 +234,7 @@ class VotingMaster:
         rows = np.flatnonzero(np.diff(votes.indptr))
         if not len(rows):
             return learner
-        odds = votes[rows].toarray()
-        doubt = (1 - self.learner_trust) / max(self.known.sum(), 1)
-        prior = np.where(self.known, self.learner_trust * learner[rows] + doubt, 0.0)
+        odds, prior = votes[rows].toarray(), self._doubt(learner[rows])
         best = prior.max(axis=1, keepdims=True)
         prior = np.where((odds > 0) & ~self.known, best, prior)
         with np.errstate(divide="ignore"):  # log 0 is a class that nobody speaks for
@@ -229,6 +242,47 @@ class VotingMaster:
         everything = learner.copy()
         everything[rows] = pooled
         return everything
+
+    def _doubt(self, learner: np.ndarray) -> np.ndarray:
+        """Return probabilities of the learner as far as it is believed beside rules."""
+        doubt = (1 - self.learner_trust) / max(self.known.sum(), 1)
+        return np.where(self.known, self.learner_trust * learner + doubt, 0.0)
+
+    def cast(
+        self,
+        matched: sparse.csr_matrix,
+        learner: np.ndarray,
+        codes: np.ndarray,
+        weight: np.ndarray,
+    ) -> CastVotes:
+        """Return the votes of rules, and whether they are right.
+
+        Parameters
+        ----------
+        matched : csr_matrix of shape (n_rows, n_rules), bool
+            Which rules hold of which rows.
+        learner : ndarray of shape (n_rows, n_classes)
+            Probabilities by the learner.
+        codes : ndarray of shape (n_rows,), int
+            The classes of the rows, as places in `classes`.
+        weight : ndarray of shape (n_rows,)
+            Weights of the rows.
+
+        Returns
+        -------
+        votes : CastVotes
+            Those for classes that the learner knows, on rows of such classes.
+        """
+        votes = self._assign.matched(matched).tocoo()
+        classes = self._assign.named.indices[votes.col]
+        judged = self.known[classes] & self.known[codes[votes.row]]
+        rows, classes = votes.row[judged], classes[judged]
+        return CastVotes(
+            rule=self._assign.columns[votes.col[judged]],
+            learner=self._doubt(learner)[rows, classes],
+            right=codes[rows] == classes,
+            weight=weight[rows],
+        )
 
     def _filter(
         self, matched: sparse.csr_matrix, pooled: np.ndarray
