@@ -73,6 +73,7 @@ class Alphabet:
     def _set(self, starts: np.ndarray, symbols: np.ndarray, words: CharSet) -> None:
         self._starts, self._symbols = starts, symbols
         self._words = words
+        self._bits: dict[CharSet, int] = {}
         self.marked = bool(words)
         self.n_symbols = max(int(symbols.max()), MARK) + 1
         self.is_bytes = self.n_symbols <= 256
@@ -128,10 +129,11 @@ class Alphabet:
         symbols : int
             Bit s is set if the symbol s is among them.
         """
-        found = self._symbols[self._find_stretches(characters)]
-        bits = 0
-        for symbol in np.unique(found).tolist():
-            bits |= 1 << symbol
+        bits = self._bits.get(characters)
+        if bits is None:
+            found = self._symbols[self._find_stretches(characters)]
+            bits = sum(1 << symbol for symbol in np.unique(found).tolist())
+            self._bits[characters] = bits
         return bits
 
     def encode(self, texts: Sequence[str]) -> list[bytes]:

@@ -13,13 +13,16 @@ from sklearn_memgen.rules.column import col
 from sklearn_memgen.rules.conditions import Condition
 from sklearn_memgen.rules.coverage import cover_greedily
 from sklearn_memgen.rules.paths import PathMiner
-from sklearn_memgen.rules.sequences import mine_sequences, write_pattern
+from sklearn_memgen.rules.sequences import Sequences, mine_sequences, write_pattern
 from sklearn_memgen.rules.targets import MINED, Target, Targets
 
 __all__ = ["Candidate", "Search", "find_candidates"]
 
 #: So many times as many sequences of words as rules are wanted are looked at closer.
 _PER_RULE = 3
+#: Trees for all classes, as far as the least and the most for each class allow it.
+_MAX_TREES = 2_000
+_N_TREES = (4, 20)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Search:
     min_count : int
         In so many mined rows for its target a condition holds at least.
     min_precision : float
-        Share of rows for the target, of those mined that it matches.
+        Share of rows for the target, of those that it matches.
     max_length : int
         The largest number of words or simple conditions.
     max_rules : int
@@ -73,6 +76,14 @@ class Search:
     min_precision: float
     max_length: int
     max_rules: int
+
+    @property
+    def bars(self) -> tuple[float, float]:
+        """Precisions on mined rows: the bar, and one halfway between it and 1.
+
+        What just clears the bar where it was found often fails it elsewhere.
+        """
+        return self.min_precision, (1 + self.min_precision) / 2
 
     def rows_to_cover(self, target: Target) -> np.ndarray:
         """Return the rows in focus that a rule for a target may gain by what is known.
@@ -132,29 +143,34 @@ def _read_texts(
     for kind in dict.fromkeys(target.kind for target in search.wanted):
         votes, against = search.targets.votes(kind)
         for name in (name for name, role in roles.items() if role == "text"):
-            found = mine_sequences(
-                X[name][rows],
-                votes[rows],
-                against=None if against is None else against[rows],
-                min_count=search.min_count,
-                min_precision=search.min_precision,
-                max_length=search.max_length,
-            )
-            for target in (target for target in search.wanted if target.kind == kind):
-                places = np.flatnonzero(found.labels == target.code)
-                overlaps = _overlaps(
-                    [found.words[i] for i in places], search.targets, target
+            for bar in search.bars:
+                found = mine_sequences(
+                    X[name][rows],
+                    votes[rows],
+                    against=None if against is None else against[rows],
+                    min_count=search.min_count,
+                    min_precision=bar,
+                    max_length=search.max_length,
                 )
-                to_cover = search.rows_to_cover(target)[rows]
-                matched = found.rows[places][:, to_cover]
-                coverage = np.diff(matched.indptr) / max(to_cover.sum(), 1)
-                most = _PER_RULE * search.max_rules
-                worth = 1 + coverage + overlaps
-                picked, _ = cover_greedily(matched, worth, most)
-                for i in picked:
-                    pattern = write_pattern(found.words[places[i]])
-                    when = col(name).matches(pattern, case=False)
-                    yield Candidate(when, target, overlaps[i])
+                yield from _pick_sequences(name, kind, found, rows, search)
+
+
+def _pick_sequences(
+    name: str | int, kind: str, found: Sequences, rows: np.ndarray, search: Search
+) -> Iterator[Candidate]:
+    """Yield those sequences of words that cover most rows in focus."""
+    for target in (target for target in search.wanted if target.kind == kind):
+        places = np.flatnonzero(found.labels == target.code)
+        words = [found.words[place] for place in places]
+        overlaps = _overlaps(words, search.targets, target)
+        to_cover = search.rows_to_cover(target)[rows]
+        matched = found.rows[places][:, to_cover]
+        coverage = np.diff(matched.indptr) / max(to_cover.sum(), 1)
+        worth = 1 + coverage + overlaps
+        picked, _ = cover_greedily(matched, worth, _PER_RULE * search.max_rules)
+        for i in picked:
+            when = col(name).matches(write_pattern(words[i]), case=False)
+            yield Candidate(when, target, overlaps[i])
 
 
 def _overlaps(
@@ -185,8 +201,9 @@ def _read_table(
         X[mined],
         roles,
         min_count=search.min_count,
-        min_precision=search.min_precision,
+        bars=search.bars,
         max_length=search.max_length,
+        n_trees=int(np.clip(_MAX_TREES // max(len(search.wanted), 1), *_N_TREES)),
         random_state=random_state,
     )
     for target in search.wanted:

@@ -314,6 +314,12 @@ def compile_patterns(patterns: tuple[Pattern, ...]) -> Database:
     return Database(patterns, alphabet, compiled)
 
 
+def _uses_ascii_words(pattern: Pattern) -> bool:
+    r"""Return whether a ``\b`` in a pattern is one of words of ASCII only."""
+    has_flags = "(?" in pattern.text and not pattern.literal
+    return has_flags and has_boundaries(_parse(pattern), ascii=True)
+
+
 def _parse(pattern: Pattern) -> Node:
     return parse_pattern(pattern.text, case=pattern.case, literal=pattern.literal)
 
@@ -467,7 +473,7 @@ def _bring_up_to_date(
     while kept and (len(kept[-1].patterns) <= _SMALL or (together and len(kept) > 1)):
         new += [pattern for pattern in kept.pop().patterns if pattern in wanted]
     for ascii_words in (False, True):
-        group = [p for p in new if has_boundaries(_parse(p), ascii=True) == ascii_words]
+        group = [p for p in new if _uses_ascii_words(p) == ascii_words]
         for first in range(0, len(group), _LARGE):
             part = tuple(sorted(group[first : first + _LARGE]))
             kept.append(compile_patterns(part))

@@ -18,9 +18,11 @@ from sklearn_memgen.rules.judging import match_conditions
 
 __all__ = ["PathMiner"]
 
-_N_TREES = 20
-#: A tree is grown on no more rows of a class, and of all others.
+#: A forest is grown on no more rows of a class, and of all others; of these on so many
+#: at least, or for each row of the class.
 _MAX_ROWS = 10_000
+_MIN_OTHERS = 1_000
+_OTHERS_PER_ROW = 20
 
 
 class PathMiner:
@@ -34,10 +36,12 @@ class PathMiner:
         Of its columns; texts are left out.
     min_count : int
         In so many rows of the class a condition holds at least.
-    min_precision : float
-        Share of rows of the class, of those where it holds.
+    bars : sequence of float
+        Shares of rows of the class, of those where it holds, each of which is tried.
     max_length : int
         The largest number of simple conditions in one.
+    n_trees : int
+        For each class.
     random_state : RandomState
         For the rows and columns that each tree sees.
 
@@ -63,12 +67,14 @@ class PathMiner:
         roles: dict[str | int, str],
         *,
         min_count: int,
-        min_precision: float,
+        bars: Sequence[float],
         max_length: int,
+        n_trees: int,
         random_state: np.random.RandomState,
     ) -> None:
-        self.X, self.min_count, self.min_precision = X, min_count, min_precision
-        self.max_length, self.random_state = max_length, random_state
+        self.X, self.min_count, self.bars = X, min_count, tuple(bars)
+        self.max_length, self.n_trees = max_length, n_trees
+        self.random_state = random_state
         self.features = read_features(X, roles, min_count)
         matrices = [feature.matrix for feature in self.features]
         self.matrix = np.hstack(matrices) if matrices else np.empty((len(X), 0))
@@ -96,44 +102,51 @@ class PathMiner:
         if not enough or not self.features:
             return []
         paths = list(dict.fromkeys(self._find_paths(positive, negative)))
-        terms = list(dict.fromkeys(term for path in paths for term in path))
+        terms = list(dict.fromkeys(term for path, _ in paths for term in path))
         matched = match_conditions(terms, self.X)
         holds = {
             term: np.asarray(matched[:, [j]].todense()).ravel()
             for j, term in enumerate(terms)
         }
         found: dict[Condition, int] = {}
-        for path in paths:
-            kept, count = self._generalize(path, holds, positive, relevant)
+        for path, bar in paths:
+            kept, count = self._generalize(path, bar, holds, positive, relevant)
             if len(kept) <= self.max_length and count >= self.min_count:
                 found[And.of(*kept)] = count
         return sorted(found, key=lambda condition: -found[condition])
 
     def _find_paths(
         self, positive: np.ndarray, negative: np.ndarray
-    ) -> Iterator[tuple[Condition, ...]]:
-        rows = np.concatenate([self._draw(positive), self._draw(negative)])
+    ) -> Iterator[tuple[tuple[Condition, ...], float]]:
+        """Yield paths to nodes, and the bar that each clears."""
+        some = self._draw(positive, _MAX_ROWS)
+        most = min(_MAX_ROWS, max(_MIN_OTHERS, _OTHERS_PER_ROW * len(some)))
+        others = self._draw(negative, most)
+        rows = np.concatenate([some, others])
+        # The class weighs as much as all others, so that a rare one has a say.
+        weights = np.repeat([1 / len(some), 1 / len(others)], [len(some), len(others)])
         forest = RandomForestClassifier(
-            _N_TREES,
+            self.n_trees,
             max_depth=self.max_length,
             min_samples_leaf=self.min_count,
             max_features=0.5,
-            class_weight="balanced_subsample",
             random_state=self.random_state,
-        ).fit(self.matrix[rows], positive[rows])
+        ).fit(self.matrix[rows], positive[rows], weights)
         for estimator in forest.estimators_:
             on_path = estimator.decision_path(self.matrix).T
             counts = on_path @ np.column_stack([positive, negative]).astype(np.int64)
-            precise = counts[:, 0] >= self.min_precision * counts.sum(axis=1)
-            precise &= counts[:, 0] >= self.min_count
-            for nodes in _first_nodes(estimator.tree_, precise):
-                yield from self._write(estimator.tree_, nodes)
+            for bar in self.bars:
+                precise = counts[:, 0] >= bar * counts.sum(axis=1)
+                precise &= counts[:, 0] >= self.min_count
+                for nodes in _first_nodes(estimator.tree_, precise):
+                    for path in self._write(estimator.tree_, nodes):
+                        yield path, bar
 
-    def _draw(self, mask: np.ndarray) -> np.ndarray:
+    def _draw(self, mask: np.ndarray, most: int) -> np.ndarray:
         rows = np.flatnonzero(mask)
-        if len(rows) <= _MAX_ROWS:
+        if len(rows) <= most:
             return rows
-        return self.random_state.choice(rows, _MAX_ROWS, replace=False)
+        return self.random_state.choice(rows, most, replace=False)
 
     def _write(
         self, tree: object, nodes: Sequence[int]
@@ -153,6 +166,7 @@ class PathMiner:
     def _generalize(
         self,
         path: tuple[Condition, ...],
+        bar: float,
         holds: dict[Condition, np.ndarray],
         positive: np.ndarray,
         relevant: np.ndarray,
@@ -163,7 +177,7 @@ class PathMiner:
             """Return how many rows of the class there are, 0 if too many others."""
             rows = np.logical_and.reduce([holds[term] for term in terms]) & relevant
             n_positive = int((rows & positive).sum())
-            return n_positive if n_positive >= self.min_precision * rows.sum() else 0
+            return n_positive if n_positive >= bar * rows.sum() else 0
 
         most = count(path)
         while len(path) > 1:

@@ -37,6 +37,8 @@ _MAX_WRITTEN_OUT = 20
 _Forms = tuple[str, ...]
 _EMPTY: _Forms = ("",)
 
+_MARK = f"\\x{MARK:x}"
+
 #: Before Python 3.14 the empty text has no place that is no boundary.
 _EMPTY_TEXT_IS_INSIDE = re.search(r"\B", "") is not None
 
@@ -53,9 +55,10 @@ class State(NamedTuple):
 
     Attributes
     ----------
-    before : {"anything", "start", "word", "other", "unknown"}
+    before : {"anything", "start", "word", "other", "unknown", "gap"}
         What is before: "anything", as nothing has been found yet; the start of the
-        text; a character of a word, or another one; or either of them.
+        text; a character of a word, or another one; either of them; or a gap, which
+        takes the mark in which it may end.
     newline : bool or None
         Whether the character before is a newline; None if it may be.
     boundary : bool or None
@@ -169,7 +172,7 @@ class _Translator:
         self.follows_lines = "line start" in kinds
         self.has_insides = "no boundary" in kinds
         self.written: dict[int, str] = {}
-        self.mark = self.write_symbols(1 << MARK)
+        self.mark = _MARK
         self.no_mark = f"[^{self.mark}]"
         self.known: dict[tuple[int, State], _Ways] = {}
 
@@ -253,9 +256,9 @@ class _Translator:
             return one
         if state.before == "anything" and state.boundary is False:
             return f"(?:^|{self.no_mark}){one}"
-        if state.before == "anything" and state.boundary is None:
+        if state.before in ("anything", "gap") and state.boundary is None:
             return one
-        if state.before in ("anything", "unknown"):
+        if state.before in ("anything", "gap", "unknown"):
             return {None: f"{mark}?{one}", True: mark + one, False: one}[state.boundary]
         inside = symbols & (self.words if state.before == "word" else ~self.words)
         across = symbols & ~inside
@@ -343,13 +346,15 @@ class _Translator:
         skipped = self.all_symbols & ~symbols
         if skipped not in (0, self.newline) or self.has_insides or state.end:
             return None
-        ways: _Ways = {state: _EMPTY} if low == 0 else {}
         # It may end with a mark: what comes next then has none before it, which is
         # right, and if it needs one, the gap that ends before the mark is found.
-        tail = f"[^{self.write_symbols(skipped)}]*" if skipped else ".*"
+        gap = f"[^{self.write_symbols(skipped)}]*" if skipped else ".*"
+        inside = state.before not in ("anything", "start") and not self.follows_lines
+        if low == 0 and inside and state.boundary is None:
+            return {state._replace(before="gap"): (gap,)}
+        ways: _Ways = {state: _EMPTY} if low == 0 else {}
         for after, forms in self.take(symbols, state).items():
-            before = after._replace(before="unknown")
-            _add(ways, {before: _join(forms, (tail,))})
+            _add(ways, {after._replace(before="gap"): _join(forms, (gap,))})
         return ways
 
     def find_steps(self, part: Node, state: State, weaken: bool) -> dict[State, _Ways]:
@@ -405,7 +410,7 @@ class _Translator:
             return (end,)
         mark, no_mark = self.mark, self.no_mark
         if state.boundary is None:
-            if not end or state.before in ("other", "start"):
+            if not end or state.before in ("other", "start", "gap"):
                 return (end,)
             return (mark + end,) if state.before == "word" else (f"{mark}?{end}",)
         if state.boundary:
@@ -531,6 +536,9 @@ def _group(forms: _Forms) -> str:
     """Return an expression for any of some forms."""
     if len(forms) == 1:
         return forms[0]
+    if "" not in forms and all(map(_begins_with_mark, forms)):
+        # What all have in common is easier to find.
+        return _MARK + _group(tuple(form[len(_MARK) :] for form in forms))
     some = "|".join(form for form in forms if form)
     if "" not in forms:
         return f"(?:{some})"
@@ -539,6 +547,10 @@ def _group(forms: _Forms) -> str:
     if some[-1] == "+" and _SINGLE.fullmatch(some[:-1]):
         return f"{some[:-1]}*"
     return f"(?:{some})?"
+
+
+def _begins_with_mark(form: str) -> bool:
+    return form.startswith(_MARK) and form[len(_MARK) : len(_MARK) + 1] not in "?*+{"
 
 
 def _write_times(forms: _Forms, low: int, high: int | None) -> str:

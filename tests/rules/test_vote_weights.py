@@ -10,7 +10,12 @@ from sklearn_memgen.rules.vote_weights import CastVotes, find_odds
 
 def cast(rule, learner, right, weight=None):
     weight = np.ones(len(rule)) if weight is None else weight
-    return CastVotes(np.asarray(rule), np.asarray(learner), np.asarray(right), weight)
+    return CastVotes(
+        np.asarray(rule, dtype=int),
+        np.asarray(learner),
+        np.asarray(right, bool),
+        weight,
+    )
 
 
 def test_a_rule_that_the_learner_knows_adds_nothing():
