@@ -112,7 +112,7 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         Number of unlabeled rows of each class that rules labeled for the learner.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_columns,)
         Names of the columns, if all are strings.
 
     See Also
