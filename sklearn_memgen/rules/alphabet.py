@@ -6,7 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sklearn_memgen.rules.pattern_tree import N_CHARACTERS, CharSet, word_characters
+from sklearn_memgen.rules.pattern_tree import (
+    N_CHARACTERS,
+    NEWLINE,
+    CharSet,
+    word_characters,
+)
 
 __all__ = ["MARK", "Alphabet"]
 
@@ -61,7 +66,7 @@ class Alphabet:
         ascii_words: bool = False,
     ) -> None:
         words = word_characters(ascii_words) if marked else ()
-        starts, groups = _tell_apart([*sets, words])
+        starts, groups = _tell_apart([*sets, words, NEWLINE])
         # A group has the symbol of its first character, if that is an ASCII one.
         _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
         symbols = starts[first]

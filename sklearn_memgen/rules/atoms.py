@@ -10,8 +10,8 @@ import numpy as np
 
 from sklearn_memgen.rules.column_values import Table
 from sklearn_memgen.rules.conditions import Condition, Truth
+from sklearn_memgen.rules.databases import Pattern
 from sklearn_memgen.rules.literals import kind_of, write_column, write_value
-from sklearn_memgen.rules.matching import Pattern
 from sklearn_memgen.rules.patterns import is_linear
 from sklearn_memgen.rules.searching import find_rows, search_slowly
 

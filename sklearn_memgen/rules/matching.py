@@ -1,154 +1,65 @@
-r"""Many patterns in many texts in one pass, by a multi-pattern engine."""
+"""Many patterns in many texts in one pass, by a multi-pattern engine."""
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import threading
-import time
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
 
-from sklearn_memgen.rules import pattern_cache, pattern_tree
-from sklearn_memgen.rules.alphabet import Alphabet
-from sklearn_memgen.rules.literals import shorten
-from sklearn_memgen.rules.pattern_tree import (
-    Anchor,
-    Choice,
-    Node,
-    Repeat,
-    UnfitPatternError,
-    count_parts,
-    parse_pattern,
+from sklearn_memgen.rules.databases import (
+    Database,
+    Pattern,
+    compile_patterns,
+    uses_ascii_words,
 )
-from sklearn_memgen.rules.translation import find_sets, has_boundaries, translate
 
-__all__ = [
-    "Database",
-    "Matcher",
-    "Pattern",
-    "PatternError",
-    "compile_patterns",
-    "has_engine",
-    "try_pattern",
-]
+__all__ = ["Matcher", "PatternGroup"]
 
-#: Texts are encoded, and hits are collected, in blocks of about so many.
-_BLOCK_OF_CHARACTERS = 2_000_000
-_BLOCK_OF_HITS = 2_000_000
-#: A set that takes longer to compile, in seconds, is kept in the cache on disk.
-_WORTH_KEEPING = 0.5
-#: Patterns of more parts are compiled when they are made, to see whether they can be.
-_USUAL_PARTS = 300
-#: New patterns are compiled together with those of databases of at most this size.
+#: New patterns are compiled together with those of groups of at most this size.
 _SMALL = 300
-#: Databases are compiled of at most so many patterns, and are put together if there are
-#: more of them.
+#: Groups have at most so many patterns, and are put together if there are more of them.
 _LARGE = 25_000
-_MAX_DATABASES = 6
+_MAX_GROUPS = 6
 
 
-class Pattern(NamedTuple):
-    """A pattern as it is looked for.
+class PatternGroup:
+    """Patterns that are looked for together.
 
-    Attributes
-    ----------
-    text : str
-        A regular expression, or the text itself.
-    case : bool
-        Whether upper and lower case differ.
-    literal : bool
-        Whether all characters stand for themselves.
-    """
-
-    text: str
-    case: bool = True
-    literal: bool = False
-
-
-class PatternError(UnfitPatternError):
-    """A pattern that cannot be compiled; `pattern` says which."""
-
-    def __init__(self, message: str, pattern: Pattern) -> None:
-        super().__init__(message)
-        self.pattern = pattern
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return PatternError, (str(self), self.pattern)
-
-
-def has_engine(*, required: bool = False) -> bool:
-    """Return whether the engine is installed.
-
-    Parameters
-    ----------
-    required : bool, default=False
-        Whether to raise ImportError if it is not.
-
-    Returns
-    -------
-    installed : bool
-        True if it is.
-
-    Raises
-    ------
-    ImportError
-        If it is required, and not installed.
-    """
-    try:
-        _import_engine()
-    except ImportError:
-        if required:
-            raise
-        return False
-    return True
-
-
-def _import_engine() -> Any:
-    try:
-        return importlib.import_module("hyperscan")
-    except ImportError as error:
-        raise ImportError(
-            "patterns are matched by hyperscan, which is not installed; install it by "
-            "pip install 'sklearn-memgen[rules]'"
-        ) from error
-
-
-class Database:
-    """Patterns that have been compiled to be looked for together.
-
-    Made by :func:`compile_patterns`. It does not change, and threads may share it.
+    They are compiled when the first text comes; for texts with newlines, which are
+    rare, a second time.
 
     Parameters
     ----------
     patterns : tuple of Pattern
         The patterns.
-    alphabet : Alphabet
-        How texts are written for the engine.
-    compiled : bytes
-        The engine's database.
-
-    Attributes
-    ----------
-    patterns : tuple of Pattern
-        The patterns.
     """
 
-    def __init__(
-        self, patterns: tuple[Pattern, ...], alphabet: Alphabet, compiled: bytes
-    ) -> None:
+    def __init__(self, patterns: tuple[Pattern, ...]) -> None:
         self.patterns = patterns
-        self.alphabet = alphabet
-        self.compiled = compiled
-        self._local = threading.local()
+        self._databases: dict[bool, Database] = {}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _load, (self.patterns, self.alphabet.arrays, self.compiled)
+    def prepare(self, texts: Sequence[str]) -> np.ndarray:
+        """Compile what is needed for some texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            The texts.
+
+        Returns
+        -------
+        broken : ndarray of shape (n_texts,), bool
+            Whether there are newlines in a text.
+        """
+        broken = np.fromiter(("\n" in text for text in texts), bool, len(texts))
+        for newlines in np.unique(broken).tolist():
+            if newlines not in self._databases:
+                database = compile_patterns(self.patterns, newlines=newlines)
+                self._databases[newlines] = database
+        return broken
 
     def find(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """Return which patterns are found in which texts.
@@ -163,207 +74,16 @@ class Database:
         found : csr_matrix of shape (n_texts, n_patterns), bool
             True where a pattern is found.
         """
-        blocks = [np.empty(0, dtype=np.int32)]
-        counts = np.zeros(len(texts) + 1, dtype=np.int64)
-        hits: list[int] = []
-        n_before, row = 0, 0
-
-        def take(id: int, start: int, end: int, flags: int, context: Any) -> None:
-            hits.append(id)
-
-        scan, scratch = self._open()
-        for block in _split_texts(texts):
-            for encoded in self.alphabet.encode(block):
-                scan(encoded, match_event_handler=take, scratch=scratch)
-                row += 1
-                counts[row] = n_before + len(hits)
-                if len(hits) > _BLOCK_OF_HITS:
-                    blocks.append(np.array(hits, dtype=np.int32))
-                    n_before += len(hits)
-                    hits.clear()
-        blocks.append(np.array(hits, dtype=np.int32))
-        indices = np.concatenate(blocks)
-        shape = (len(texts), len(self.patterns))
-        data = np.ones(len(indices), dtype=bool)
-        return sparse.csr_matrix((data, indices, counts), shape=shape)
-
-    def _open(self) -> tuple[Any, Any]:
-        """Return the engine's function and working memory, one for each thread."""
-        local = self._local
-        if not hasattr(local, "scan"):
-            engine = _import_engine()
-            opened = engine.loadb(self.compiled, engine.HS_MODE_BLOCK)
-            local.scratch = engine.Scratch(opened)
-            local.scan = opened.scan
-        return local.scan, local.scratch
-
-
-def try_pattern(pattern: Pattern) -> None:
-    """Raise if a pattern is none, or could not be compiled.
-
-    Parameters
-    ----------
-    pattern : Pattern
-        The pattern. Only if it is large, or has anchors in odd places, it is compiled
-        to find out, as far as the engine is installed.
-
-    Raises
-    ------
-    ValueError
-        If it is no pattern.
-    UnfitPatternError
-        If it cannot be matched in linear time, or is too large.
-    """
-    tree = _parse(pattern)
-    if not pattern.literal and _is_unusual(tree):
-        if has_engine():
-            compile_patterns((pattern,))
-        else:
-            alphabet = Alphabet(find_sets(tree), marked=True)
-            _translate(pattern, tree, alphabet)
-
-
-def _is_unusual(node: Node, repeated: bool = False) -> bool:
-    """Return whether the engine may refuse a pattern."""
-    if isinstance(node, Anchor):
-        return repeated or node.ascii or node.kind == "line start"
-    if isinstance(node, Repeat):
-        return _is_unusual(node.part, True) or count_parts(node) > _USUAL_PARTS
-    if isinstance(node, pattern_tree.Sequence | Choice):
-        return any(_is_unusual(part, repeated) for part in node.parts) or (
-            not repeated and count_parts(node) > _USUAL_PARTS
-        )
-    return False
-
-
-def _load(
-    patterns: tuple[Pattern, ...], arrays: dict[str, np.ndarray], compiled: bytes
-) -> Database:
-    return Database(patterns, Alphabet.from_arrays(**arrays), compiled)
-
-
-def _split_texts(texts: Sequence[str]) -> Iterable[Sequence[str]]:
-    """Return texts in blocks of some million characters."""
-    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    numbers = np.cumsum(lengths + 1) // _BLOCK_OF_CHARACTERS
-    cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(texts)]
-    return [texts[a:b] for a, b in itertools.pairwise(cuts)]
-
-
-@lru_cache(maxsize=32)
-def compile_patterns(patterns: tuple[Pattern, ...]) -> Database:
-    r"""Compile patterns to be looked for together.
-
-    Parameters
-    ----------
-    patterns : tuple of Pattern
-        The patterns.
-
-    Returns
-    -------
-    database : Database
-        From the memory or from the cache on disk, if it is there.
-
-    Raises
-    ------
-    ImportError
-        If the engine is not installed.
-    PatternError
-        If one of them cannot be compiled.
-
-    Notes
-    -----
-    The engine is Hyperscan [1]_: it splits patterns into literals and automata, looks
-    for all literals at once by bit-parallel instructions, and runs an automaton only
-    where its literal is found. No pattern takes more than linear time.
-
-    References
-    ----------
-    .. [1] Wang et al., "Hyperscan: A Fast Multi-pattern Regex Matcher for Modern CPUs",
-       NSDI 2019.
-
-    Examples
-    --------
-    >>> from sklearn_memgen.rules.matching import Pattern, compile_patterns
-    >>> database = compile_patterns((Pattern(r"\brings?\b"), Pattern("GOLD", False)))
-    >>> database.find(["gold ring", "string", "Rings"]).toarray().astype(int)
-    array([[1, 1],
-           [0, 0],
-           [0, 0]])
-    """
-    engine = _import_engine()
-    key = pattern_cache.make_key(engine, patterns)
-    kept = pattern_cache.read(key)
-    if kept is not None:
-        return _load(patterns, *kept)
-    started = time.perf_counter()
-    trees = [_parse(pattern) for pattern in patterns]
-    ascii_words = any(has_boundaries(tree, ascii=True) for tree in trees)
-    marked = ascii_words or any(has_boundaries(tree, ascii=False) for tree in trees)
-    sets = {each for tree in trees for each in find_sets(tree)}
-    alphabet = Alphabet(sets, marked=marked, ascii_words=ascii_words)
-    expressions: list[bytes] = []
-    ids: list[int] = []
-    for i, (pattern, tree) in enumerate(zip(patterns, trees, strict=True)):
-        for expression in _translate(pattern, tree, alphabet):
-            expressions.append(expression.encode())
-            ids.append(i)
-    compiled = _compile(engine, alphabet, patterns, expressions, ids)
-    if time.perf_counter() - started > _WORTH_KEEPING:
-        pattern_cache.write(key, alphabet.arrays, compiled)
-    return Database(patterns, alphabet, compiled)
-
-
-def _uses_ascii_words(pattern: Pattern) -> bool:
-    r"""Return whether a ``\b`` in a pattern is one of words of ASCII only."""
-    has_flags = "(?" in pattern.text and not pattern.literal
-    return has_flags and has_boundaries(_parse(pattern), ascii=True)
-
-
-def _parse(pattern: Pattern) -> Node:
-    return parse_pattern(pattern.text, case=pattern.case, literal=pattern.literal)
-
-
-def _translate(pattern: Pattern, tree: Node, alphabet: Alphabet) -> list[str]:
-    try:
-        return translate(tree, alphabet)
-    except ValueError as error:
-        message = f"bad pattern {shorten(repr(pattern.text))}: {error}"
-        raise PatternError(message, pattern) from None
-
-
-def _compile(
-    engine: Any,
-    alphabet: Alphabet,
-    patterns: tuple[Pattern, ...],
-    expressions: list[bytes],
-    ids: list[int],
-) -> bytes:
-    """Return the engine's database of expressions, some of which may share an id."""
-    flags = engine.HS_FLAG_SINGLEMATCH | engine.HS_FLAG_ALLOWEMPTY
-    flags |= engine.HS_FLAG_DOTALL
-    if not alphabet.is_bytes:
-        flags |= engine.HS_FLAG_UTF8
-    if not expressions:
-        # None of the patterns can be found, as two marks in a row cannot.
-        expressions, ids = [rb"\x{80}\x{80}"], [0]
-    database = engine.Database(mode=engine.HS_MODE_BLOCK)
-    try:
-        database.compile(expressions=expressions, ids=ids, flags=flags)
-    except engine.error as error:
-        if ids[0] == ids[-1]:
-            pattern = patterns[ids[0]]
-            raise PatternError(
-                f"bad pattern {shorten(repr(pattern.text))}: the engine says: {error}",
-                pattern,
-            ) from None
-        # The engine does not say which it is.
-        middle = ids.index(ids[len(ids) // 2])
-        middle = middle or next(i for i, id in enumerate(ids) if id != ids[0])
-        for half in (slice(middle), slice(middle, None)):
-            _compile(engine, alphabet, patterns, expressions[half], ids[half])
-        raise
-    return engine.dumpb(database)
+        broken = self.prepare(texts)
+        if not broken.any() or broken.all():
+            return self._databases[bool(broken.any())].find(texts)
+        rows = [np.flatnonzero(broken == newlines) for newlines in (False, True)]
+        found = [
+            self._databases[newlines].find([texts[i] for i in rows[newlines].tolist()])
+            for newlines in (False, True)
+        ]
+        order = np.argsort(np.concatenate(rows))
+        return sparse.vstack(found, format="csr")[order]
 
 
 class Matcher:
@@ -374,28 +94,29 @@ class Matcher:
 
     Attributes
     ----------
-    databases : tuple of Database
-        What has been compiled, the oldest first.
+    groups : tuple of PatternGroup
+        What has been compiled together, the oldest first.
 
     Examples
     --------
-    >>> from sklearn_memgen.rules.matching import Matcher, Pattern
+    >>> from sklearn_memgen.rules.databases import Pattern
+    >>> from sklearn_memgen.rules.matching import Matcher
     >>> matcher = Matcher()
     >>> patterns = [Pattern("rings?"), Pattern("gold")]
     >>> matcher.find(patterns, ["gold ring", "bangle"]).toarray().astype(int)
     array([[1, 1],
            [0, 0]])
     >>> _ = matcher.find([*patterns, Pattern("bangles?")], ["bangle"])
-    >>> [len(database.patterns) for database in matcher.databases]
+    >>> [len(group.patterns) for group in matcher.groups]
     [3]
     """
 
-    def __init__(self, databases: Iterable[Database] = ()) -> None:
-        self.databases = tuple(databases)
+    def __init__(self, groups: Iterable[PatternGroup] = ()) -> None:
+        self.groups = tuple(groups)
 
     def copy(self) -> Matcher:
         """Return a matcher that shares what has been compiled."""
-        return Matcher(self.databases)
+        return Matcher(self.groups)
 
     def find(
         self,
@@ -428,29 +149,31 @@ class Matcher:
             If a pattern cannot be compiled.
         """
         wanted = dict.fromkeys(patterns)
-        self.databases = _bring_up_to_date(self.databases, wanted)
-        used = [d for d in self.databases if not wanted.keys().isdisjoint(d.patterns)]
+        self.groups = _bring_up_to_date(self.groups, wanted)
+        used = [g for g in self.groups if not wanted.keys().isdisjoint(g.patterns)]
         if not used or not len(texts):
             return sparse.csc_matrix((len(texts), len(patterns)), dtype=bool)
         found = sparse.hstack(_find_all(used, texts, n_jobs), format="csc")
         columns: dict[Pattern, int] = {}
-        for database in used:
-            for pattern in database.patterns:
+        for group in used:
+            for pattern in group.patterns:
                 columns.setdefault(pattern, len(columns))
         return found[:, [columns[pattern] for pattern in patterns]]
 
 
 def _find_all(
-    databases: Sequence[Database], texts: Sequence[str], n_jobs: int | None
+    groups: Sequence[PatternGroup], texts: Sequence[str], n_jobs: int | None
 ) -> list[sparse.csr_matrix]:
-    """Return what is found by each database."""
+    """Return what is found by each group."""
     n_workers = min(effective_n_jobs(n_jobs), len(texts))
     if n_workers == 1:
-        return [database.find(texts) for database in databases]
-    ends = np.linspace(0, len(texts), n_workers + 1).astype(int)
-    parts = [texts[a:b] for a, b in itertools.pairwise(ends.tolist())]
+        return [group.find(texts) for group in groups]
+    for group in groups:
+        group.prepare(texts)
+    ends = np.linspace(0, len(texts), n_workers + 1).astype(int).tolist()
+    parts = [texts[a:b] for a, b in itertools.pairwise(ends)]
     found = Parallel(n_jobs=n_jobs)(
-        delayed(database.find)(part) for database in databases for part in parts
+        delayed(group.find)(part) for group in groups for part in parts
     )
     return [
         sparse.vstack(found[i : i + n_workers], format="csr")
@@ -459,22 +182,21 @@ def _find_all(
 
 
 def _bring_up_to_date(
-    databases: tuple[Database, ...], wanted: dict[Pattern, None]
-) -> tuple[Database, ...]:
-    """Return databases in which all patterns are, with as little compiled as pays."""
-    known = {pattern for database in databases for pattern in database.patterns}
+    groups: tuple[PatternGroup, ...], wanted: dict[Pattern, None]
+) -> tuple[PatternGroup, ...]:
+    """Return groups in which all patterns are, with as little to compile as pays."""
+    known = {pattern for group in groups for pattern in group.patterns}
     new = [pattern for pattern in wanted if pattern not in known]
     if not new:
-        return databases
-    kept = list(databases)
+        return groups
+    kept = list(groups)
     if sum(pattern not in wanted for pattern in known) > len(known) / 2:
         kept, new = [], list(wanted)
-    together = len(kept) > _MAX_DATABASES
+    together = len(kept) >= _MAX_GROUPS
     while kept and (len(kept[-1].patterns) <= _SMALL or (together and len(kept) > 1)):
         new += [pattern for pattern in kept.pop().patterns if pattern in wanted]
     for ascii_words in (False, True):
-        group = [p for p in new if _uses_ascii_words(p) == ascii_words]
-        for first in range(0, len(group), _LARGE):
-            part = tuple(sorted(group[first : first + _LARGE]))
-            kept.append(compile_patterns(part))
+        alike = sorted(p for p in new if uses_ascii_words(p) == ascii_words)
+        for first in range(0, len(alike), _LARGE):
+            kept.append(PatternGroup(tuple(alike[first : first + _LARGE])))
     return tuple(kept)

@@ -49,15 +49,15 @@ def cache_folder() -> Path | None:
         return None
 
 
-def make_key(engine: Any, patterns: Iterable[tuple[Any, ...]]) -> str:
+def make_key(engine: Any, content: Iterable[Any]) -> str:
     """Return what stands for patterns, and for all that they are compiled by.
 
     Parameters
     ----------
     engine : module
         The engine.
-    patterns : iterable of tuple
-        The patterns with their flags.
+    content : iterable of tuple or bool
+        The patterns with their flags, and whatever else makes a difference.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def make_key(engine: Any, patterns: Iterable[tuple[Any, ...]]) -> str:
         unicodedata.unidata_version,
     ]
     # JSON escapes what UTF-8 does not have, such as lone surrogates.
-    return hashlib.sha256(json.dumps([by, *patterns]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([by, *content]).encode()).hexdigest()
 
 
 def read(key: str) -> tuple[dict[str, np.ndarray], bytes] | None:

@@ -46,6 +46,9 @@ NEWLINE: CharSet = (10, 11)
 _MAX_DEPTH = 100
 _MAX_PARTS = 10_000
 _MAX_NESTED_REPEATS = 10
+# As integers, with which it is faster to reckon.
+_ASCII, _DOTALL = int(re.ASCII), int(re.DOTALL)
+_IGNORECASE, _MULTILINE = int(re.IGNORECASE), int(re.MULTILINE)
 #: No character above this one has two cases.
 _LAST_CASED = 0x20000
 _REFUSED = {
@@ -168,7 +171,7 @@ def parse_pattern(pattern: str, *, case: bool = True, literal: bool = False) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of syntax that may change its meaning
             parsed = _parser.parse(source, 0 if case else re.IGNORECASE)
-        node = _Reader(name).read(parsed, parsed.state.flags, 0, 0)
+        node = _Reader(name).read(parsed, int(parsed.state.flags), 0, 0)
     except re.error as error:
         raise ValueError(f"bad pattern {name}: {error}") from None
     except (RecursionError, OverflowError, MemoryError):
@@ -222,9 +225,9 @@ class _Reader:
             part = self.read(items, flags, depth, repeats + 1)
             return _repeat(part, int(low), None if high is sre.MAXREPEAT else int(high))
         if op is sre.AT:
-            if flags & re.MULTILINE:
+            if flags & _MULTILINE:
                 value = sre.AT_MULTILINE.get(value, value)
-            ascii_words = "boundary" in _ANCHORS[value] and bool(flags & re.ASCII)
+            ascii_words = "boundary" in _ANCHORS[value] and bool(flags & _ASCII)
             return Anchor(_ANCHORS[value], ascii_words)
         if op is sre.FAILURE:
             return Chars(())
@@ -270,12 +273,14 @@ def count_parts(node: Node) -> int:
 def _read_set(op: Any, value: Any, flags: int) -> CharSet:
     """Return the characters that an element of a pattern stands for."""
     if op is sre.ANY:
-        return (0, N_CHARACTERS) if flags & re.DOTALL else _complement(NEWLINE)
+        return (0, N_CHARACTERS) if flags & _DOTALL else _complement(NEWLINE)
+    if op is sre.LITERAL and not flags & _IGNORECASE:
+        return (value, value + 1)
     items = tuple(value) if op is sre.IN else ((op, value),)
-    if flags & re.IGNORECASE:
-        words = re.ASCII if flags & re.ASCII else re.UNICODE
-        return _read_without_case(op, items, re.IGNORECASE | words)
-    return _read_items(items, bool(flags & re.ASCII))
+    if flags & _IGNORECASE:
+        words = flags & _ASCII or int(re.UNICODE)
+        return _read_without_case(op, items, _IGNORECASE | words)
+    return _read_items(items, bool(flags & _ASCII))
 
 
 def _read_items(items: tuple[Any, ...], ascii_only: bool) -> CharSet:
@@ -301,7 +306,7 @@ def _read_items(items: tuple[Any, ...], ascii_only: bool) -> CharSet:
 @lru_cache(maxsize=4096)
 def _read_without_case(op: Any, items: tuple[Any, ...], flags: int) -> CharSet:
     """Return the characters of a set whose members may be in another case."""
-    plain = _read_items(items, bool(flags & re.ASCII))
+    plain = _read_items(items, bool(flags & _ASCII))
     cased, cased_set = _cased_characters()
     if (
         len(items) == 1

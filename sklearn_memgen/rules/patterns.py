@@ -6,8 +6,8 @@ import re
 import warnings
 from functools import lru_cache
 
+from sklearn_memgen.rules.databases import Pattern, try_pattern
 from sklearn_memgen.rules.literals import shorten
-from sklearn_memgen.rules.matching import Pattern, try_pattern
 from sklearn_memgen.rules.pattern_tree import UnfitPatternError
 
 __all__ = ["check_pattern", "compile_pattern", "is_linear"]

@@ -15,9 +15,10 @@ from scipy import sparse
 from sklearn_memgen.rules import files
 from sklearn_memgen.rules.column_values import Table
 from sklearn_memgen.rules.conditions import Condition
+from sklearn_memgen.rules.databases import PatternError
 from sklearn_memgen.rules.linting import lint_rules
 from sklearn_memgen.rules.literals import write_column
-from sklearn_memgen.rules.matching import Matcher, PatternError
+from sklearn_memgen.rules.matching import Matcher
 from sklearn_memgen.rules.rule import Rule
 from sklearn_memgen.rules.rule_files import RuleFiles
 from sklearn_memgen.rules.searching import search_texts

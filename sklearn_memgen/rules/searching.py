@@ -10,8 +10,9 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_memgen.rules.column_values import ColumnValues, Table
+from sklearn_memgen.rules.databases import Pattern, has_engine
 from sklearn_memgen.rules.literals import shorten
-from sklearn_memgen.rules.matching import Matcher, Pattern, has_engine
+from sklearn_memgen.rules.matching import Matcher
 
 __all__ = ["find_rows", "search_slowly", "search_texts"]
 

@@ -1,0 +1,115 @@
+"""Look for patterns that are found otherwise than by `re`.
+
+Draws patterns of all that the syntax of `re` has, and short texts of characters that
+are hard to get right, and compares what the rules' matcher finds with what `re.search`
+finds, one by one. Prints each disagreement, and how many pairs were compared.
+
+    python benchmarks/rules_fuzz.py [--minutes 10] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import time
+import warnings
+from collections import Counter
+
+from sklearn_memgen.rules.databases import Pattern, try_pattern
+from sklearn_memgen.rules.matching import Matcher
+
+#: Cases of several lengths (ß, ſ, K, İ), a combining mark, spaces that only Python
+#: takes for such, a digit of another script, CJK, an emoji, NUL and a lone surrogate.
+CHARACTERS = "ab _-\nüßſKkK\u0130\u0301\x1c7\u0663漢😀\0\ud800.sS"
+#: So many letters that they do not fit into bytes.
+MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 200)))
+REPEATS = ["*", "+", "?", "*?", "+?", "{2}", "{1,3}", "{0,2}", "{2,}", "{,2}"]
+CLASSES = [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", "."]
+ANCHORS = [r"\b", r"\b", r"\b", r"\B", "^", "$", r"\A", r"\Z", "(?m:^)", "(?m:$)"]
+ITEMS = [*CLASSES[:-1], "a-k", "ü-漢", "A-Z", r"\0-\x20"]
+N_TEXTS = 60
+
+
+def draw_pattern(rng: random.Random, characters: str, depth: int = 3) -> str:
+    """Draw a pattern; one that begins with a flag has it as a whole."""
+    parts = []
+    for _ in range(rng.randint(0, 4)):
+        part = draw_part(rng, characters, depth)
+        if rng.random() < 0.35:
+            part = f"(?:{part}){rng.choice(REPEATS)}"
+        parts.append(part)
+    return "".join(parts)
+
+
+def draw_part(rng: random.Random, characters: str, depth: int) -> str:
+    """Draw a character, a set of them, an anchor or a group."""
+    choice = rng.random()
+    if choice < 0.35:
+        return re.escape(rng.choice(characters))
+    if choice < 0.45:
+        return rng.choice(CLASSES)
+    if choice < 0.6:
+        return rng.choice(ANCHORS)
+    if choice < 0.7 or not depth:
+        items = [re.escape(rng.choice(characters)), *rng.choices(ITEMS, k=2)]
+        return f"[{rng.choice(['', '^'])}{''.join(items[: rng.randint(1, 3)])}]"
+    inner = draw_pattern(rng, characters, depth - 1)
+    if choice < 0.85:
+        more = [draw_pattern(rng, characters, depth - 1) for _ in range(2)]
+        return f"({'|'.join([inner, *more][: rng.randint(1, 3)])})"
+    return f"(?{rng.choice(['i', 's', 'm', '-i', 'is', 'ims'])}:{inner})"
+
+
+def draw_text(rng: random.Random, characters: str) -> str:
+    return "".join(rng.choices(characters, k=rng.randint(0, 8)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")  # of syntax that may change its meaning
+    rng = random.Random(args.seed)
+    end = time.monotonic() + 60 * args.minutes
+    n_pairs = n_patterns = n_wrong = 0
+    refused: Counter[str] = Counter()
+    while time.monotonic() < end:
+        characters = CHARACTERS if rng.random() < 0.8 else CHARACTERS + MANY
+        compiled = {}
+        while len(compiled) < rng.choice([1, 5, 40]):
+            flag = rng.choice(["", "", "(?i)", "(?s)", "(?m)", "(?a)", "(?ai)"])
+            text = flag + draw_pattern(rng, characters)
+            if len(text) > 150:
+                continue
+            literal = rng.random() < 0.05
+            pattern = Pattern(text, rng.random() < 0.7, literal)
+            try:
+                flags = re.NOFLAG if pattern.case else re.IGNORECASE
+                peer = re.compile(re.escape(text) if literal else text, flags)
+            except re.error:
+                continue
+            try:
+                try_pattern(pattern)
+            except ValueError as error:
+                refused[str(error).rsplit(": ", 1)[-1]] += 1
+                continue
+            compiled[pattern] = peer
+        patterns = list(compiled)
+        texts = ["", "\n", "a\n", *(draw_text(rng, characters) for _ in range(N_TEXTS))]
+        found = Matcher().find(patterns, texts).toarray()
+        for j, pattern in enumerate(patterns):
+            for i, text in enumerate(texts):
+                n_pairs += 1
+                if found[i, j] != (compiled[pattern].search(text) is not None):
+                    n_wrong += 1
+                    print(f"found: {found[i, j]}, {pattern!a}, {text!a}", flush=True)
+        n_patterns += len(patterns)
+    print(f"{n_patterns:,} patterns, {n_pairs:,} pairs, {n_wrong} disagreements")
+    for reason, count in refused.most_common():
+        print(f"refused {count} times: {reason}")
+
+
+if __name__ == "__main__":
+    main()
