@@ -50,9 +50,9 @@ class PathMiner:
     For each class a small random forest is grown [1]_ that tells it from the others. A
     path from the root to a node is a conjunction, as in SkopeRules and RuleFit [2]_;
     taken is the first node on each path that is precise enough. Splits of one column
-    become one condition, thresholds are rounded as far as they part the same rows, and
-    each condition without which the path is still precise enough is dropped, that with
-    the most rows of the class first.
+    become one condition, and thresholds are rounded as far as they part the same rows.
+    Conditions without which a path is still precise enough are dropped one by one, that
+    which leaves most rows of the class first; the path is kept as it is after each.
 
     References
     ----------
@@ -110,9 +110,9 @@ class PathMiner:
         }
         found: dict[Condition, int] = {}
         for path, bar in paths:
-            kept, count = self._generalize(path, bar, holds, positive, relevant)
-            if len(kept) <= self.max_length and count >= self.min_count:
-                found[And.of(*kept)] = count
+            for kept, count in self._generalize(path, bar, holds, positive, relevant):
+                if len(kept) <= self.max_length and count >= self.min_count:
+                    found[And.of(*kept)] = count
         return sorted(found, key=lambda condition: -found[condition])
 
     def _find_paths(
@@ -170,8 +170,12 @@ class PathMiner:
         holds: dict[Condition, np.ndarray],
         positive: np.ndarray,
         relevant: np.ndarray,
-    ) -> tuple[tuple[Condition, ...], int]:
-        """Return a path without what it can do without, and its rows of the class."""
+    ) -> Iterator[tuple[tuple[Condition, ...], int]]:
+        """Yield a path, and what is left of it without one condition after another.
+
+        Each with its number of rows of the class. What is left of them at the end
+        covers most rows, but may no longer be precise where it was not found.
+        """
 
         def count(terms: tuple[Condition, ...]) -> int:
             """Return how many rows of the class there are, 0 if too many others."""
@@ -180,6 +184,7 @@ class PathMiner:
             return n_positive if n_positive >= bar * rows.sum() else 0
 
         most = count(path)
+        yield path, most
         while len(path) > 1:
             shorter = [path[:i] + path[i + 1 :] for i in range(len(path))]
             counts = [count(terms) for terms in shorter]
@@ -187,7 +192,7 @@ class PathMiner:
                 break
             most = max(counts)
             path = shorter[counts.index(most)]
-        return path, most
+            yield path, most
 
 
 def _first_nodes(tree: object, precise: np.ndarray) -> Iterator[list[int]]:

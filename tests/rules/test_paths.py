@@ -14,7 +14,7 @@ NUMBERS = st.floats(allow_nan=False, width=32) | st.integers(-1000, 1000)
 
 
 def mine(X, positive, roles, **settings):
-    defaults = {"min_count": 5, "min_precision": 0.9, "max_length": 3}
+    defaults = {"min_count": 5, "bars": [0.9], "max_length": 3, "n_trees": 20}
     miner = PathMiner(
         X, roles, random_state=np.random.RandomState(0), **defaults | settings
     )
@@ -153,7 +153,7 @@ def test_planted_rule():
     )
     positive = (X["price"] > 70) & (X["brand"] == "Acme")
     roles = {"price": "number", "brand": "category", "noise": "number"}
-    conditions = mine(X, positive, roles, min_precision=1.0)
+    conditions = mine(X, positive, roles, bars=[1.0])
     rows = evaluate(conditions, X)[:, 0].astype(bool)
     assert conditions[0].columns == {"price", "brand"}
     assert (rows == positive).all()
@@ -171,7 +171,7 @@ def test_all_conditions_are_precise_frequent_and_short(mixed_table):
         "city": "category",
         "grade": "category",
     }
-    conditions = mine(X, positive, roles, min_precision=0.8)
+    conditions = mine(X, positive, roles, bars=[0.8, 0.9])
     matched = evaluate(conditions, X)
     assert len(conditions) > 3
     for condition, rows in zip(conditions, matched.T, strict=True):
@@ -179,6 +179,16 @@ def test_all_conditions_are_precise_frequent_and_short(mixed_table):
         assert len(getattr(condition, "terms", (condition,))) <= 3
     counts = matched[positive].sum(axis=0)
     assert (np.diff(counts) <= 0).all()
+
+
+def test_paths_are_kept_at_each_length():
+    """The longer form, more precise, may be right where the shorter one is not."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.uniform(size=2000), "b": rng.uniform(size=2000)})
+    positive = (X["a"] > 0.5) & ((X["b"] > 0.5) | (rng.random(2000) < 0.9))
+    conditions = mine(X, positive, {"a": "number", "b": "number"}, bars=[0.9])
+    columns = [condition.columns for condition in conditions]
+    assert columns[0] == {"a"} and {"a", "b"} in columns
 
 
 def test_nothing_to_find():
