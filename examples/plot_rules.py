@@ -313,4 +313,4 @@ audit[
 
 # %%
 # .. [1] L. Akritidis et al. "Product Classification and Clustering", UCI Machine
-#    Learning Repository, 2020, https://doi.org/10.24432/C5M91Z
+#    Learning Repository, https://archive.ics.uci.edu/dataset/837
