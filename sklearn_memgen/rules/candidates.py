@@ -22,7 +22,7 @@ __all__ = ["Candidate", "Search", "find_candidates"]
 _PER_RULE = 3
 #: Trees for all classes, as far as the least and the most for each class allow it.
 _MAX_TREES = 2_000
-_N_TREES = (4, 20)
+_N_TREES = (10, 20)
 
 
 @dataclass(frozen=True)
