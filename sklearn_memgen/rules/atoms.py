@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_memgen.rules.column_values import Table
+from sklearn_memgen.rules.column_values import ColumnValues, Table
 from sklearn_memgen.rules.conditions import Condition, Truth
 from sklearn_memgen.rules.databases import Pattern
 from sklearn_memgen.rules.literals import kind_of, write_column, write_value
@@ -99,10 +99,11 @@ class Atom(Condition):
             return np.zeros(len(column.present), dtype=bool)
         # A number of the condition may be too large for the type of the column.
         with np.errstate(over="ignore"):
-            return column.spread(self._compare(column.values))
+            return column.spread(self._compare(column))
 
-    def _compare(self, values: np.ndarray) -> np.ndarray:
+    def _compare(self, column: ColumnValues) -> np.ndarray:
         """Return of which values, all present and of the right kind, it holds."""
+        values = column.values
         if self.action in _COMPARISONS:
             return np.asarray(_COMPARISONS[self.action](values, self.value), dtype=bool)
         if self.action == "between":
@@ -110,7 +111,7 @@ class Atom(Condition):
             return np.asarray((values >= low) & (values <= high), dtype=bool)
         if self.action == "isin":
             return _find_in(values, self.value)
-        return search_slowly(self.value, values, case=self.case, timeout=self.timeout)
+        return search_slowly(self.value, column, case=self.case, timeout=self.timeout)
 
     def simple_conditions(self) -> Iterator[Condition]:
         yield self

@@ -65,14 +65,22 @@ class Pattern(NamedTuple):
 
 
 class PatternError(UnfitPatternError):
-    """A pattern that cannot be compiled; `pattern` says which."""
+    """Patterns that cannot be compiled; the message is about the first of them.
 
-    def __init__(self, message: str, pattern: Pattern) -> None:
+    Parameters
+    ----------
+    message : str
+        Why.
+    patterns : tuple of Pattern
+        Those that cannot be compiled together with the others.
+    """
+
+    def __init__(self, message: str, patterns: tuple[Pattern, ...]) -> None:
         super().__init__(message)
-        self.pattern = pattern
+        self.patterns = patterns
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PatternError, (str(self), self.pattern)
+        return PatternError, (str(self), self.patterns)
 
 
 def has_engine(*, required: bool = False) -> bool:
@@ -303,10 +311,17 @@ def compile_patterns(
     translator = Translator(alphabet, newlines=newlines)
     expressions: list[bytes] = []
     ids: list[int] = []
+    errors: dict[Pattern, PatternError] = {}
     for i, (pattern, tree) in enumerate(zip(patterns, trees, strict=True)):
-        for expression in _translate(pattern, tree, translator):
-            expressions.append(expression.encode())
-            ids.append(i)
+        try:
+            found = _translate(pattern, tree, translator)
+        except PatternError as error:
+            errors[pattern] = error
+            continue
+        expressions.extend(expression.encode() for expression in found)
+        ids.extend([i] * len(found))
+    if errors:
+        raise PatternError(str(next(iter(errors.values()))), tuple(errors))
     compiled = _compile(engine, alphabet, patterns, expressions, ids)
     if time.perf_counter() - started > _WORTH_KEEPING:
         pattern_cache.write(key, alphabet.arrays, compiled)
@@ -339,7 +354,7 @@ def _translate(pattern: Pattern, tree: Node, translator: Translator) -> list[str
         return translator.translate(tree)
     except ValueError as error:
         message = f"bad pattern {shorten(repr(pattern.text))}: {error}"
-        raise PatternError(message, pattern) from None
+        raise PatternError(message, (pattern,)) from None
 
 
 def _compile(
@@ -365,7 +380,7 @@ def _compile(
             pattern = patterns[ids[0]]
             raise PatternError(
                 f"bad pattern {shorten(repr(pattern.text))}: the engine says: {error}",
-                pattern,
+                (pattern,),
             ) from None
         # The engine does not say which it is.
         middle = ids.index(ids[len(ids) // 2])

@@ -27,7 +27,8 @@ MARK_FORM = f"\\x{MARK:x}"
 
 #: The engine takes expressions of 16,000 characters; more is written as several.
 MAX_LENGTH = 4_000
-MAX_TOTAL = 500_000
+#: Larger ones, such as those of thousands of words, would take minutes to compile.
+MAX_TOTAL = 40_000
 
 #: An expression that can be repeated as it stands.
 _SINGLE = re.compile(

@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn_memgen.rules.databases import (
     Database,
     Pattern,
+    PatternError,
     compile_patterns,
     uses_ascii_words,
 )
@@ -150,15 +151,42 @@ class Matcher:
         """
         wanted = dict.fromkeys(patterns)
         self.groups = _bring_up_to_date(self.groups, wanted)
+        if not len(texts):
+            return sparse.csc_matrix((0, len(patterns)), dtype=bool)
+        self.groups = _prepare(self.groups, texts)
         used = [g for g in self.groups if not wanted.keys().isdisjoint(g.patterns)]
-        if not used or not len(texts):
-            return sparse.csc_matrix((len(texts), len(patterns)), dtype=bool)
+        if not used:
+            return sparse.csc_matrix((len(texts), 0), dtype=bool)
         found = sparse.hstack(_find_all(used, texts, n_jobs), format="csc")
         columns: dict[Pattern, int] = {}
         for group in used:
             for pattern in group.patterns:
                 columns.setdefault(pattern, len(columns))
         return found[:, [columns[pattern] for pattern in patterns]]
+
+
+def _prepare(
+    groups: Iterable[PatternGroup], texts: Sequence[str]
+) -> tuple[PatternGroup, ...]:
+    """Return groups that are compiled for some texts.
+
+    The more characters patterns tell apart, the longer they are for the engine. One
+    that is too long only in company, which is rare, is compiled alone.
+    """
+    prepared: list[PatternGroup] = []
+    for group in groups:
+        try:
+            group.prepare(texts)
+            prepared.append(group)
+        except PatternError as error:
+            if len(group.patterns) == 1:
+                raise
+            alone = set(error.patterns)
+            others = tuple(p for p in group.patterns if p not in alone)
+            parts = [others, *((pattern,) for pattern in error.patterns)]
+            split = [PatternGroup(part) for part in parts if part]
+            prepared.extend(_prepare(split, texts))
+    return tuple(prepared)
 
 
 def _find_all(
@@ -168,8 +196,6 @@ def _find_all(
     n_workers = min(effective_n_jobs(n_jobs), len(texts))
     if n_workers == 1:
         return [group.find(texts) for group in groups]
-    for group in groups:
-        group.prepare(texts)
     ends = np.linspace(0, len(texts), n_workers + 1).astype(int).tolist()
     parts = [texts[a:b] for a, b in itertools.pairwise(ends)]
     found = Parallel(n_jobs=n_jobs)(

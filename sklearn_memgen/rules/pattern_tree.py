@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from sklearn_memgen.rules.literals import shorten
+from sklearn_memgen.rules.literals import MAX_TEXT, shorten
 
 __all__ = [
     "NEWLINE",
@@ -167,6 +167,11 @@ def parse_pattern(pattern: str, *, case: bool = True, literal: bool = False) -> 
     """
     name = shorten(repr(pattern))
     source = re.escape(pattern) if literal else pattern
+    if len(source) > MAX_TEXT:
+        raise ValueError(
+            f"bad pattern {name}: it has {len(source):,} characters, more than the "
+            f"{MAX_TEXT:,} allowed; split it into several conditions"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of syntax that may change its meaning
@@ -178,7 +183,8 @@ def parse_pattern(pattern: str, *, case: bool = True, literal: bool = False) -> 
         raise ValueError(
             f"bad pattern {name}: it is too large or nests too deep"
         ) from None
-    if count_parts(node) > _MAX_PARTS:
+    written_out = count_parts(node)
+    if written_out > _MAX_PARTS and written_out > len(source):
         raise UnfitPatternError(
             f"bad pattern {name}: with its repeats written out it has more than "
             f"{_MAX_PARTS:,} parts"

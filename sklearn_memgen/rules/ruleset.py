@@ -359,7 +359,7 @@ class RuleSet(RuleFiles):
             rule.id
             for rule in self._enabled()
             for condition in rule.when.simple_conditions()
-            if getattr(condition, "pattern", None) == error.pattern
+            if getattr(condition, "pattern", None) == error.patterns[0]
         )
 
     def _enabled(self) -> Iterator[Rule]:

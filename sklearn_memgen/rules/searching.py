@@ -127,16 +127,16 @@ def find_rows(table: Table, condition: Any) -> np.ndarray:
 
 
 def search_slowly(
-    pattern: str, texts: np.ndarray, *, case: bool, timeout: float | None
+    pattern: str, column: ColumnValues, *, case: bool, timeout: float | None
 ) -> np.ndarray:
-    """Return in which texts a pattern is found, by backtracking.
+    """Return in which values of a column a pattern is found, by backtracking.
 
     Parameters
     ----------
     pattern : str
         A regular expression.
-    texts : ndarray of shape (n_texts,), object
-        The texts.
+    column : ColumnValues
+        Of texts.
     case : bool
         Whether upper and lower case differ.
     timeout : float
@@ -144,7 +144,7 @@ def search_slowly(
 
     Returns
     -------
-    found : ndarray of shape (n_texts,), bool
+    found : ndarray of shape (n_values,), bool
         True where it is found.
 
     Raises
@@ -162,13 +162,14 @@ def search_slowly(
             "install it by pip install 'sklearn-memgen[rules]'"
         ) from error
     compiled = regex.compile(pattern, 0 if case else regex.IGNORECASE)
-    found = np.zeros(len(texts), dtype=bool)
-    for i, text in enumerate(texts):
+    found = np.zeros(len(column.values), dtype=bool)
+    for i, text in enumerate(column.values):
         try:
             found[i] = compiled.search(text, timeout=timeout) is not None
         except TimeoutError:
+            row = column.spread(np.arange(len(found)) == i).argmax()
             raise TimeoutError(
                 f"the pattern {shorten(repr(pattern))} takes longer than {timeout} s "
-                f"for the text {shorten(repr(text))}"
+                f"in row {row}, {shorten(repr(text))}"
             ) from None
     return found

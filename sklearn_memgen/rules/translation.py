@@ -339,6 +339,9 @@ class Translator:
         inside = state.before not in ("anything", "start") and not self.follows_lines
         if low == 0 and inside and state.boundary is None:
             return {state._replace(before="gap"): (gap,)}
+        if low == 0 and inside and state.boundary:
+            # Without a gap the same mark may serve what comes next.
+            return {state: EMPTY, State("gap"): (MARK_FORM + gap,)}
         ways: Ways = {state: EMPTY} if low == 0 else {}
         for after, forms in self.take(symbols, state).items():
             add_ways(ways, {after._replace(before="gap"): join(forms, (gap,))})
