@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,41 @@ class Labeled:
             np.concatenate([self.codes, other.codes]),
             np.concatenate([self.weight, other.weight]),
         )
+
+
+def keep_shares(
+    labeled: Labeled, by_rules: Labeled, n_unlabeled: int, n_classes: int
+) -> np.ndarray:
+    """Return weights by which classes of many rules do not crowd out the others.
+
+    Parameters
+    ----------
+    labeled : Labeled
+        Rows with labels, at least one of a weight above zero.
+    by_rules : Labeled
+        Unlabeled rows that rules labeled.
+    n_unlabeled : int
+        Number of all unlabeled rows.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_labeled + n_by_rules,)
+        Of the rows of both, of the same sum as their weights. A class with labels has
+        the share that it has in these, a new one the share that it has in the unlabeled
+        rows.
+    """
+    codes = np.concatenate([labeled.codes, by_rules.codes])
+    weight = np.concatenate([labeled.weight, by_rules.weight])
+    own, both = (
+        np.bincount(each, w, minlength=n_classes)
+        for each, w in ((labeled.codes, labeled.weight), (codes, weight))
+    )
+    new = np.where(own > 0, 0.0, both / max(n_unlabeled, 1))
+    target = own / own.sum() * (1 - new.sum()) + new
+    factor = target * both.sum() / np.where(both > 0, both, 1.0)
+    return weight * factor[codes]
 
 
 @dataclass(frozen=True)
@@ -143,7 +178,8 @@ class RuleLearning:
         if self.learn_from_rules and unlabeled is not None:
             by_rules = self._label_by_rules(unlabeled, precision)
             n_by_rules = np.bincount(by_rules.codes, minlength=len(self.classes))
-            everything = labeled.join(by_rules)
+            weight = keep_shares(labeled, by_rules, len(unlabeled), len(self.classes))
+            everything = replace(labeled.join(by_rules), weight=weight)
         estimator = self._fit(everything, is_weighted=bool(n_by_rules.any()))
         return Learned(estimator, evidence, precision, n_by_rules)
 

@@ -71,8 +71,10 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         itself the learner should be, and how much the vote of each rule adds to what
         the learner knows. Without `target_precision` the learner is fitted twice.
     learn_from_rules : bool, default=True
-        Whether unlabeled rows that trusted rules decide join the training rows. Their
-        weight is the rules' confidence, if the learner takes weights.
+        Whether unlabeled rows that trusted rules decide join the training rows. If the
+        learner takes weights, theirs are the rules' confidence, and those of all rows
+        are scaled so that classes keep their shares, which rules know some better than
+        others.
     min_rule_precision : float, default=0.9
         Estimated precision from which on a rule is trusted to label rows.
     min_confidence : float, default=0.0

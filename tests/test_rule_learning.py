@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import GroupKFold, ShuffleSplit
@@ -12,6 +13,8 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_memgen import Rule, RuleAugmentedClassifier, RuleSet, col
 from sklearn_memgen._rule_calibration import make_splits
+from sklearn_memgen._rule_inputs import MatchedRows
+from sklearn_memgen._rule_learning import Labeled, keep_shares
 
 TITLE = col("title")
 
@@ -115,6 +118,23 @@ def test_rows_for_which_rules_forbid_the_class_are_left_out():
         "gel"
     )
     assert model.n_labeled_by_rules_["pens"] == labeled.sum()
+
+
+def test_classes_of_many_rules_do_not_crowd_out_the_others():
+    """Known classes keep their shares, a new one has that of the unlabeled rows."""
+    rows = MatchedRows(np.zeros((9, 1)), sparse.csr_matrix((9, 0), dtype=bool))
+    labeled = Labeled(rows.take(np.arange(4)), np.array([0, 0, 0, 1]), np.ones(4))
+    by_rules = Labeled(
+        rows.take(np.arange(5)), np.array([0, 0, 0, 2, 2]), np.full(5, 0.9)
+    )
+    weight = keep_shares(labeled, by_rules, 10, 3)
+    codes = np.array([0, 0, 0, 1, 0, 0, 0, 2, 2])
+    assert weight.sum() == pytest.approx(4 + 5 * 0.9)
+    shares = np.bincount(codes, weight) / weight.sum()
+    new = 2 * 0.9 / 10
+    np.testing.assert_allclose(shares, [0.75 * (1 - new), 0.25 * (1 - new), new])
+    # Within a class, rows that rules labeled count by their confidence.
+    assert weight[4] / weight[0] == pytest.approx(0.9)
 
 
 def test_gates_label_rows_too():
