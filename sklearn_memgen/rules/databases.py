@@ -40,6 +40,8 @@ __all__ = [
 #: Texts are encoded, and hits are collected, in blocks of about so many.
 _BLOCK_OF_CHARACTERS = 2_000_000
 _BLOCK_OF_HITS = 2_000_000
+#: https://github.com/VectorCamp/vectorscan/issues/382
+_FAULTY = "5.4.12"
 #: A set that takes longer to compile, in seconds, is kept in the cache on disk.
 _WORTH_KEEPING = 0.5
 #: Patterns of more parts are compiled when they are made, to see whether they can be.
@@ -112,12 +114,26 @@ def has_engine(*, required: bool = False) -> bool:
 
 def _import_engine() -> Any:
     try:
-        return importlib.import_module("hyperscan")
+        engine = importlib.import_module("hyperscan")
     except ImportError as error:
         raise ImportError(
             "patterns are matched by hyperscan, which is not installed; install it by "
             "pip install 'sklearn-memgen[rules]'"
         ) from error
+    if _FAULTY in _find_version(engine):
+        raise ImportError(
+            f"hyperscan {engine.__version__} brings Vectorscan {_FAULTY}, which misses "
+            "texts; install another version by pip install 'sklearn-memgen[rules]'"
+        )
+    return engine
+
+
+@lru_cache(maxsize=1)
+def _find_version(engine: Any) -> str:
+    """Return the version of the library, of which databases alone tell."""
+    database = engine.Database(mode=engine.HS_MODE_BLOCK)
+    database.compile(expressions=[b"a"])
+    return database.info().decode()
 
 
 class Database:
