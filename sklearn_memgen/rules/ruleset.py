@@ -21,12 +21,13 @@ from sklearn_memgen.rules.literals import write_column
 from sklearn_memgen.rules.matching import Matcher
 from sklearn_memgen.rules.rule import Rule
 from sklearn_memgen.rules.rule_files import RuleFiles
+from sklearn_memgen.rules.rule_parameters import RuleParameters
 from sklearn_memgen.rules.searching import search_texts
 
 __all__ = ["RuleSet"]
 
 
-class RuleSet(RuleFiles):
+class RuleSet(RuleFiles, RuleParameters):
     r"""A set of rules, whose order never changes a result.
 
     Parameters
