@@ -120,43 +120,26 @@ class Calibration:
     n_jobs: int | None
     random_state: Any
 
-    def calibrate(self, precision: np.ndarray) -> Calibrated:
-        """Return what the first fold tells, if there are rows enough.
-
-        Parameters
-        ----------
-        precision : ndarray of shape (n_rules,)
-            Of each rule, in the order of their ids.
-
-        Returns
-        -------
-        calibrated : Calibrated
-            Of a threshold of 0.
-        """
-        n_splits = _count_folds(self.cv)
-        rarest = np.sort(np.bincount(self.labeled.codes))[-2:].min()
-        if not self.learning.has_votes or rarest < (n_splits or 0):
-            return Calibrated()
-        held_out = self._hold_out(1)
-        temperature = held_out.find_temperature()
-        start = self.learning.odds_of(precision)
-        if self.learning.rule_weights == "given":
-            return Calibrated(temperature)
-        return Calibrated(temperature, held_out.temper(temperature).find_odds(start))
-
-    def calibrate_for(
-        self, target: float, certainty: float, precision: np.ndarray, *, votes: bool
+    def run(
+        self,
+        precision: np.ndarray,
+        *,
+        votes: bool,
+        target: float | None,
+        certainty: float,
     ) -> Calibrated:
-        """Return what all folds tell, with a threshold for a target precision.
+        """Calibrate votes, and find the threshold.
 
         Parameters
         ----------
-        target, certainty : float
-            See `find_threshold`.
         precision : ndarray of shape (n_rules,)
             Of each rule, in the order of their ids.
         votes : bool
-            Whether to calibrate the votes, too.
+            Whether to calibrate the votes, if rules vote beside the learner.
+        target : float or None
+            Precision that is wanted. Without one, the first fold has to do.
+        certainty : float
+            See `find_threshold`.
 
         Returns
         -------
@@ -168,28 +151,30 @@ class Calibration:
         UserWarning
             If the target is out of reach.
         """
-        held_out = self._hold_out(None)
-        temperature, odds = 1.0, None
-        if votes and self.learning.has_votes:
+        votes = votes and self.learning.has_votes
+        if target is None and not (votes and self._has_rows_enough()):
+            return Calibrated()
+        held_out = self._hold_out(1 if target is None else None)
+        temperature, odds, threshold = 1.0, None, 0.0
+        if votes:
             temperature = held_out.find_temperature()
             held_out = held_out.temper(temperature)
             if self.learning.rule_weights != "given":
                 odds = held_out.find_odds(self.learning.odds_of(precision))
                 held_out = held_out.reweigh()
-        confidence, right = held_out.decide()
-        threshold = find_threshold(
-            confidence, right, target=target, certainty=certainty
-        )
-        if threshold == np.inf:
-            warnings.warn(
-                f"target_precision={target} is out of reach: of the {len(right):,} "
-                f"decisions on rows held out {right.mean():.1%} are right, and the "
-                "surest of them are too few or too often wrong to be certain of more. "
-                "All rows are declined that no gate decides",
-                UserWarning,
-                stacklevel=user_stacklevel(),
+        if target is not None:
+            confidence, right = held_out.decide()
+            threshold = find_threshold(
+                confidence, right, target=target, certainty=certainty
             )
+            if threshold == np.inf:
+                _warn_of_precision(target, right)
         return Calibrated(temperature, odds, threshold)
+
+    def _has_rows_enough(self) -> bool:
+        """Return whether each fold can have a row of two classes at least."""
+        second = np.sort(np.bincount(self.labeled.codes))[-2:].min()
+        return second >= (_count_folds(self.cv) or 0)
 
     def _hold_out(self, n_folds: int | None) -> _HeldOut:
         """Ask about rows from which neither the learner nor weights were learned."""
@@ -208,6 +193,17 @@ class Calibration:
                 for train, test in splits[:n_folds]
             )
         )
+
+
+def _warn_of_precision(target: float, right: np.ndarray) -> None:
+    warnings.warn(
+        f"target_precision={target} is out of reach: of the {len(right):,} decisions "
+        f"on rows held out {right.mean():.1%} are right, and the surest of them are "
+        "too few or too often wrong to be certain of more. All rows are declined that "
+        "no gate decides",
+        UserWarning,
+        stacklevel=user_stacklevel(),
+    )
 
 
 def _ask_fold(

@@ -14,7 +14,7 @@ from sklearn.utils import Tags, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._rule_analysis import RuleAnalysis
-from sklearn_memgen._rule_calibration import Calibrated, Calibration
+from sklearn_memgen._rule_calibration import Calibration
 from sklearn_memgen._rule_classes import join_classes, warn_of_new_classes
 from sklearn_memgen._rule_decisions import Poll
 from sklearn_memgen._rule_inputs import MatchedRows, index_of, read_rows, split_labels
@@ -320,8 +320,7 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         data = read_rows(self, X, reset=True)
         check_consistent_length(data, is_labeled)
         weight = _check_sample_weight(sample_weight, data, ensure_non_negative=True)
-        self._labels = np.unique(labels)
-        classes, added = join_classes(self._labels, rules, self.classes)
+        classes, added = join_classes(labels, rules, self.classes)
         if added:
             warn_of_new_classes(added)
         rows, kept = MatchedRows.of(data, rules), np.flatnonzero(is_labeled)
@@ -337,7 +336,7 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
             rules, classes, weighted=sample_weight is not None
         )
         learned = learning.learn(labeled, unlabeled)
-        calibration = Calibration(
+        calibrated = Calibration(
             learning,
             labeled,
             unlabeled,
@@ -345,20 +344,16 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
             self.cv,
             self.n_jobs,
             self.random_state,
+        ).run(
+            learned.precision,
+            votes=self.calibrate,
+            target=self.target_precision,
+            certainty=self.certainty,
         )
-        calibrated = Calibrated()
-        if self.target_precision is not None:
-            calibrated = calibration.calibrate_for(
-                self.target_precision,
-                self.certainty,
-                learned.precision,
-                votes=self.calibrate,
-            )
-        elif self.calibrate:
-            calibrated = calibration.calibrate(learned.precision)
         self.temperature_ = calibrated.temperature
         self.threshold_ = calibrated.threshold
         self.estimator_ = learned.estimator
+        self._labels = np.unique(labels)
         self._judged = {rule.id: rule for rule in rules}
         self.rule_precision_ = learned.evidence.to_frame(rules.ids)
         self.rule_precision_.insert(0, "precision", learned.precision)
