@@ -24,7 +24,7 @@ MNIST ?= mnist
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-tables bench-noise bench-transfer bench-lottery clean
+.PHONY: help demo test docs lint bench bench-tables bench-noise bench-transfer bench-lottery bench-rules clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
@@ -85,6 +85,9 @@ bench-lottery: $(BENCH_STAMP)  ## winning tickets, and small nets; TABLES=folder
 	$(BENCH_VENV)/bin/python benchmarks/lottery_tables.py $(TABLES)
 	$(BENCH_VENV)/bin/python benchmarks/compaction.py --mnist $(MNIST)
 	$(BENCH_VENV)/bin/python benchmarks/seen_units.py
+
+bench-rules: $(BENCH_STAMP)  ## many patterns over many titles, beside peers
+	$(BENCH_VENV)/bin/python benchmarks/rules_speed.py $(ARGS)
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,8 +1,10 @@
 """Look for patterns that are found otherwise than by `re`.
 
-Draws patterns of all that the syntax of `re` has, and short texts of characters that
-are hard to get right, and compares what the rules' matcher finds with what `re.search`
-finds, one by one. Prints each disagreement, and how many pairs were compared.
+Draws patterns of all that the syntax of `re` has, with short texts of characters that
+are hard to get right, and, by turns, patterns as in rules for products, with long texts
+made of the same few words and numbers: engines take other ways for these. Compares what
+the rules' matcher finds with what `re.search` finds, one by one. Prints each
+disagreement, and how many pairs were compared.
 
     python benchmarks/rules_fuzz.py [--minutes 10] [--seed 0]
 """
@@ -28,6 +30,19 @@ REPEATS = ["*", "+", "?", "*?", "+?", "{2}", "{1,3}", "{0,2}", "{2,}", "{,2}"]
 CLASSES = [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", "."]
 ANCHORS = [r"\b", r"\b", r"\b", r"\B", "^", "$", r"\A", r"\Z", "(?m:^)", "(?m:$)"]
 ITEMS = [*CLASSES[:-1], "a-k", "ü-漢", "A-Z", r"\0-\x20"]
+#: What titles are made of, and what patterns for them are made of, beside these.
+WORDS = ["fridge", "ring", "spin", "kg", "rpm", "gb", "core", "aeg", "größe", "xx"]
+WORDS += ["3", "7", "30", "300", "0300", "1400", "a", "s"]
+GAPS = [".*", ".*", " ", " ?", r"\s*", "[^0-9]*", ".{0,9}", r"\W+", "s? "]
+NUMBERS = [
+    r"\d+",
+    r"\d{3,4}",
+    "[0-9]*",
+    "[03]+",
+    "0{2,3}",
+    "[03kg]{2,3}",
+    r"\d(\.\d+)?",
+]
 N_TEXTS = 60
 
 
@@ -61,6 +76,35 @@ def draw_part(rng: random.Random, characters: str, depth: int) -> str:
     return f"(?{rng.choice(['i', 's', 'm', '-i', 'is', 'ims'])}:{inner})"
 
 
+def draw_title_pattern(rng: random.Random, depth: int = 1) -> str:
+    """Draw a pattern of words and numbers, with gaps between them."""
+    parts = []
+    for i in range(rng.randint(1, 4)):
+        if i:
+            parts.append(rng.choice(GAPS))
+        if rng.random() < 0.35:
+            parts.append(r"\b")
+        choice = rng.random()
+        if choice < 0.4:
+            parts.append(rng.choice(WORDS))
+        elif choice < 0.7:
+            parts.append(rng.choice(NUMBERS))
+        elif choice < 0.9 or not depth:
+            parts.append(f"({'|'.join(rng.sample(WORDS, rng.randint(2, 4)))})")
+        else:
+            several = [draw_title_pattern(rng, depth - 1) for _ in range(2)]
+            parts.append(f"({'|'.join(several)}){rng.choice(['', '', '?', '+'])}")
+        parts.append(rng.choice(["", "", r"\b", "s?", r"s?\b", "(s|es)?"]))
+    return "".join(parts)
+
+
+def draw_title(rng: random.Random) -> str:
+    words = [rng.choice(WORDS) for _ in range(rng.randint(3, 25))]
+    return "".join(
+        word + rng.choice([" ", " ", " ", "", "s ", "\n", "-"]) for word in words
+    )
+
+
 def draw_text(rng: random.Random, characters: str) -> str:
     return "".join(rng.choices(characters, k=rng.randint(0, 8)))
 
@@ -77,10 +121,13 @@ def main() -> None:
     refused: Counter[str] = Counter()
     while time.monotonic() < end:
         characters = CHARACTERS if rng.random() < 0.8 else CHARACTERS + MANY
-        compiled = {}
-        while len(compiled) < rng.choice([1, 5, 40]):
+        titles = rng.random() < 0.5
+        compiled: dict[Pattern, re.Pattern[str]] = {}
+        n_together = rng.choice([1, 5, 40, 300])
+        while len(compiled) < n_together:
             flag = rng.choice(["", "", "(?i)", "(?s)", "(?m)", "(?a)", "(?ai)"])
-            text = flag + draw_pattern(rng, characters)
+            drawn = draw_title_pattern(rng) if titles else draw_pattern(rng, characters)
+            text = flag + drawn
             if len(text) > 150:
                 continue
             literal = rng.random() < 0.05
@@ -97,7 +144,11 @@ def main() -> None:
                 continue
             compiled[pattern] = peer
         patterns = list(compiled)
-        texts = ["", "\n", "a\n", *(draw_text(rng, characters) for _ in range(N_TEXTS))]
+        texts = ["", "\n", "a\n"]
+        texts += [
+            draw_title(rng) if titles else draw_text(rng, characters)
+            for _ in range(N_TEXTS)
+        ]
         found = Matcher().find(patterns, texts).toarray()
         for j, pattern in enumerate(patterns):
             for i, text in enumerate(texts):

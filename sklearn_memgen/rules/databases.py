@@ -2,7 +2,6 @@ r"""Patterns compiled for a multi-pattern engine."""
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import threading
 import time
@@ -15,7 +14,9 @@ from scipy import sparse
 
 from sklearn_memgen.rules import pattern_cache, pattern_tree
 from sklearn_memgen.rules.alphabet import Alphabet
+from sklearn_memgen.rules.engine import has_engine, import_engine
 from sklearn_memgen.rules.literals import shorten
+from sklearn_memgen.rules.pattern_parts import find_sets, has_boundaries
 from sklearn_memgen.rules.pattern_tree import (
     Anchor,
     Choice,
@@ -25,14 +26,13 @@ from sklearn_memgen.rules.pattern_tree import (
     count_parts,
     parse_pattern,
 )
-from sklearn_memgen.rules.translation import Translator, find_sets, has_boundaries
+from sklearn_memgen.rules.translation import Translator
 
 __all__ = [
     "Database",
     "Pattern",
     "PatternError",
     "compile_patterns",
-    "has_engine",
     "try_pattern",
     "uses_ascii_words",
 ]
@@ -40,8 +40,6 @@ __all__ = [
 #: Texts are encoded, and hits are collected, in blocks of about so many.
 _BLOCK_OF_CHARACTERS = 2_000_000
 _BLOCK_OF_HITS = 2_000_000
-#: https://github.com/VectorCamp/vectorscan/issues/382
-_FAULTY = "5.4.12"
 #: A set that takes longer to compile, in seconds, is kept in the cache on disk.
 _WORTH_KEEPING = 0.5
 #: Patterns of more parts are compiled when they are made, to see whether they can be.
@@ -83,57 +81,6 @@ class PatternError(UnfitPatternError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PatternError, (str(self), self.patterns)
-
-
-def has_engine(*, required: bool = False) -> bool:
-    """Return whether the engine is installed.
-
-    Parameters
-    ----------
-    required : bool, default=False
-        Whether to raise ImportError if it is not.
-
-    Returns
-    -------
-    installed : bool
-        True if it is.
-
-    Raises
-    ------
-    ImportError
-        If it is required, and not installed.
-    """
-    try:
-        _import_engine()
-    except ImportError:
-        if required:
-            raise
-        return False
-    return True
-
-
-def _import_engine() -> Any:
-    try:
-        engine = importlib.import_module("hyperscan")
-    except ImportError as error:
-        raise ImportError(
-            "patterns are matched by hyperscan, which is not installed; install it by "
-            "pip install 'sklearn-memgen[rules]'"
-        ) from error
-    if _FAULTY in _find_version(engine):
-        raise ImportError(
-            f"hyperscan {engine.__version__} brings Vectorscan {_FAULTY}, which misses "
-            "texts; install another version by pip install 'sklearn-memgen[rules]'"
-        )
-    return engine
-
-
-@lru_cache(maxsize=1)
-def _find_version(engine: Any) -> str:
-    """Return the version of the library, of which databases alone tell."""
-    database = engine.Database(mode=engine.HS_MODE_BLOCK)
-    database.compile(expressions=[b"a"])
-    return database.info().decode()
 
 
 class Database:
@@ -208,7 +155,7 @@ class Database:
         """Return the engine's function and working memory, one for each thread."""
         local = self._local
         if not hasattr(local, "scan"):
-            engine = _import_engine()
+            engine = import_engine()
             opened = engine.loadb(self.compiled, engine.HS_MODE_BLOCK)
             local.scratch = engine.Scratch(opened)
             local.scan = opened.scan
@@ -313,7 +260,7 @@ def compile_patterns(
            [0, 0],
            [0, 0]])
     """
-    engine = _import_engine()
+    engine = import_engine()
     key = pattern_cache.make_key(engine, (*patterns, newlines))
     kept = pattern_cache.read(key)
     if kept is not None:

@@ -234,8 +234,9 @@ class RuleSet(RuleFiles, RuleParameters):
         X : DataFrame of shape (n_rows, n_columns)
             The table.
         n_jobs : int, default=None
-            Number of processes that look for patterns, as of joblib. Pays for some
-            hundred thousand long texts.
+            Number of processes that look for patterns, as of joblib. One process
+            looks for 20,000 patterns in 40,000 titles a second, and what is compiled is
+            sent to each of them, so that it pays for millions of titles, if at all.
 
         Returns
         -------
@@ -253,9 +254,9 @@ class RuleSet(RuleFiles, RuleParameters):
 
         Notes
         -----
-        Patterns are compiled at the first call, of 20,000 in some ten seconds, and kept
-        in the user's folder of caches; see `sklearn_memgen.rules.pattern_cache`. Rules
-        that are added later are compiled by themselves.
+        Patterns are compiled at the first call, 20,000 in half a minute, and kept in the
+        folder named by the environment variable SKLEARN_MEMGEN_CACHE, or else in the
+        user's folder of caches; nowhere if it is empty. Later rules are compiled alone.
         """
         table = Table(X)
         self.check(X)

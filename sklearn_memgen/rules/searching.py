@@ -10,7 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_memgen.rules.column_values import ColumnValues, Table
-from sklearn_memgen.rules.databases import Pattern, has_engine
+from sklearn_memgen.rules.databases import Pattern
+from sklearn_memgen.rules.engine import has_engine
 from sklearn_memgen.rules.literals import shorten
 from sklearn_memgen.rules.matching import Matcher
 

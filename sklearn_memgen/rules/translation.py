@@ -10,7 +10,6 @@ a condition on that character and on the mark before it. So ``\bring\b`` is the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from sklearn_memgen.rules.alphabet import Alphabet
 from sklearn_memgen.rules.expressions import (
@@ -23,16 +22,15 @@ from sklearn_memgen.rules.expressions import (
     write_symbol,
     write_times,
 )
+from sklearn_memgen.rules.pattern_parts import find_anchors
 from sklearn_memgen.rules.pattern_tree import (
     N_CHARACTERS,
     NEWLINE,
     Anchor,
     Chars,
-    CharSet,
     Choice,
     Node,
     Repeat,
-    Sequence,
 )
 from sklearn_memgen.rules.ways import (
     State,
@@ -44,7 +42,7 @@ from sklearn_memgen.rules.ways import (
     leave_out_empty,
 )
 
-__all__ = ["Translator", "find_sets", "has_boundaries"]
+__all__ = ["Translator"]
 
 #: Repeats that end in several states are written out, if there are no more of them.
 _MAX_WRITTEN_OUT = 20
@@ -53,51 +51,6 @@ _MAX_WRITTEN_OUT = 20
 _EMPTY_TEXT_IS_INSIDE = re.search(r"\B", "") is not None
 
 _ENDS = ("", "line end", "end or last newline", "end")
-
-
-def find_sets(node: Node) -> Iterable[CharSet]:
-    """Return an iterator over the sets of characters in a pattern.
-
-    Parameters
-    ----------
-    node : Chars, Sequence, Choice, Repeat or Anchor
-        The pattern.
-
-    Yields
-    ------
-    characters : tuple of int
-        A set; some come several times.
-    """
-    if isinstance(node, Chars):
-        yield node.characters
-    elif isinstance(node, Repeat):
-        yield from find_sets(node.part)
-    elif isinstance(node, Sequence | Choice):
-        for part in node.parts:
-            yield from find_sets(part)
-
-
-def has_boundaries(node: Node, *, ascii: bool) -> bool:
-    r"""Return whether there is a ``\b`` or ``\B`` in a pattern.
-
-    Parameters
-    ----------
-    node : Chars, Sequence, Choice, Repeat or Anchor
-        The pattern.
-    ascii : bool
-        Whether of words of ASCII characters only, or of others.
-
-    Returns
-    -------
-    has_boundaries : bool
-        True if there is one.
-    """
-    if isinstance(node, Anchor):
-        return "boundary" in node.kind and node.ascii == ascii
-    if isinstance(node, Repeat):
-        return has_boundaries(node.part, ascii=ascii)
-    parts = node.parts if isinstance(node, Sequence | Choice) else ()
-    return any(has_boundaries(part, ascii=ascii) for part in parts)
 
 
 class Translator:
@@ -113,8 +66,9 @@ class Translator:
     Examples
     --------
     >>> from sklearn_memgen.rules.alphabet import Alphabet
+    >>> from sklearn_memgen.rules.pattern_parts import find_sets
     >>> from sklearn_memgen.rules.pattern_tree import parse_pattern
-    >>> from sklearn_memgen.rules.translation import Translator, find_sets
+    >>> from sklearn_memgen.rules.translation import Translator
     >>> tree = parse_pattern(r"\ba[0-9]*\b")
     >>> Translator(Alphabet(find_sets(tree), marked=True)).translate(tree)
     ['\\x80a0*\\x80']
@@ -150,7 +104,7 @@ class Translator:
         ValueError
             If it cannot be said in the syntax of the engine, or is too long there.
         """
-        anchors = set(_find_anchors(node))
+        anchors = set(find_anchors(node))
         if len({a.ascii for a in anchors if "boundary" in a.kind}) > 1:
             raise ValueError("it has boundaries of words of ASCII only, and of others")
         kinds = {anchor.kind for anchor in anchors}
@@ -435,13 +389,3 @@ class Translator:
             single = symbols & (symbols - 1) == 0
             self.written[symbols] = text if single else f"[{text}]"
         return self.written[symbols]
-
-
-def _find_anchors(node: Node) -> Iterable[Anchor]:
-    if isinstance(node, Anchor):
-        yield node
-    elif isinstance(node, Repeat):
-        yield from _find_anchors(node.part)
-    elif isinstance(node, Sequence | Choice):
-        for part in node.parts:
-            yield from _find_anchors(part)

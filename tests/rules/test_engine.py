@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from sklearn_memgen.rules import Rule, RuleSet, col
-from sklearn_memgen.rules import databases as databases_module
-from sklearn_memgen.rules.databases import has_engine
+from sklearn_memgen.rules import engine as engine_module
+from sklearn_memgen.rules.engine import has_engine, import_engine
 
 COLUMNS = "product_id title merchant_id cluster_id cluster_label category_id category"
 #: Patterns of which Vectorscan 5.4.12 misses texts, some in company only.
@@ -20,8 +20,8 @@ MISSED = [
 
 
 def test_an_engine_that_misses_texts_is_refused(monkeypatch):
-    version = databases_module._find_version(databases_module._import_engine())
-    monkeypatch.setattr(databases_module, "_FAULTY", version.split()[1])
+    version = engine_module._find_version(import_engine())
+    monkeypatch.setattr(engine_module, "_FAULTY", version.split()[1])
     X = pd.DataFrame({"title": ["gold ring"]})
     with pytest.raises(
         ImportError, match=r"hyperscan .* misses texts; install another"

@@ -77,7 +77,7 @@ def matchable(draw):
     return pattern
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     patterns=st.lists(matchable(), min_size=1, max_size=8, unique=True),
     texts=st.lists(st.text(characters, max_size=8), max_size=20),

@@ -3,8 +3,9 @@
 import pytest
 
 from sklearn_memgen.rules.alphabet import Alphabet
+from sklearn_memgen.rules.pattern_parts import find_sets, has_boundaries
 from sklearn_memgen.rules.pattern_tree import parse_pattern
-from sklearn_memgen.rules.translation import Translator, find_sets, has_boundaries
+from sklearn_memgen.rules.translation import Translator
 
 
 def translate(pattern, newlines=True, marked=None):
