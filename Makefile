@@ -21,6 +21,8 @@ PEERS_NEED := dill einops gensim msgpack numba opencv-python-headless probmetric
 TABLES ?= tables
 # Where the four files of MNIST are.
 MNIST ?= mnist
+# The offers of PriceRunner.
+OFFERS ?= pricerunner_aggregate.csv
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -86,8 +88,10 @@ bench-lottery: $(BENCH_STAMP)  ## winning tickets, and small nets; TABLES=folder
 	$(BENCH_VENV)/bin/python benchmarks/compaction.py --mnist $(MNIST)
 	$(BENCH_VENV)/bin/python benchmarks/seen_units.py
 
-bench-rules: $(BENCH_STAMP)  ## many patterns over many titles, beside peers
-	$(BENCH_VENV)/bin/python benchmarks/rules_speed.py $(ARGS)
+bench-rules: $(BENCH_STAMP)  ## rules and a learner, and many patterns; OFFERS=file of pricerunner
+	$(BENCH_VENV)/bin/python benchmarks/rules.py $(OFFERS) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/rules.py $(OFFERS) --cost
+	$(BENCH_VENV)/bin/python benchmarks/rules_speed.py
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
