@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_memgen.rules.alphabet import MARK, Alphabet
@@ -25,6 +25,7 @@ def holds(members, character):
     )
 
 
+@settings(deadline=None)
 @given(sets=sets, one=characters, two=characters)
 def test_characters_are_one_symbol_if_no_set_tells_them_apart(sets, one, two):
     alphabet = Alphabet(sets)
@@ -37,6 +38,7 @@ def test_characters_are_one_symbol_if_no_set_tells_them_apart(sets, one, two):
         assert found == holds(members, one)
 
 
+@settings(deadline=None)
 @given(
     texts=st.lists(
         st.text(st.sampled_from("aü1 -\n\ud800😀_"), max_size=6), max_size=5
