@@ -254,9 +254,10 @@ class RuleSet(RuleFiles, RuleParameters):
 
         Notes
         -----
-        Patterns are compiled at the first call, 20,000 in half a minute, and kept in the
-        folder named by the environment variable SKLEARN_MEMGEN_CACHE, or else in the
-        user's folder of caches; nowhere if it is empty. Later rules are compiled alone.
+        Patterns are compiled at the first call, 20,000 in half a minute, and kept in
+        the folder named by the environment variable SKLEARN_MEMGEN_CACHE, or else in
+        the user's folder of caches; nowhere if it is empty. Later rules are compiled
+        alone.
         """
         table = Table(X)
         self.check(X)
