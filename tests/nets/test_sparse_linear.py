@@ -84,6 +84,10 @@ def test_pickles_hold_the_same_weights(dtype, bias, shape):
         if bias:
             layer.bias = nn.Parameter(torch.ones(shape[1], dtype=dtype))
     sparse = SparseLinear.from_linear(layer)
+    # Sums of 2,000 products round by the order in which they are taken; these may lose
+    # float32's epsilon times the sum of their absolute values, which is about 1,000.
+    many = dtype == torch.float32 and shape[0] == 40_000
+    tolerance = {"rtol": 0, "atol": 1.2e-4} if many else {}
     file = io.BytesIO()
     torch.save(sparse, file)
     file.seek(0)
@@ -97,7 +101,7 @@ def test_pickles_hold_the_same_weights(dtype, bias, shape):
         assert list(again.state_dict()) == list(layer.state_dict())
         assert again.training == layer.training and again.weight.requires_grad
         out = products(again, 5, dtype)
-        torch.testing.assert_close(out, products(layer, 5, dtype))
+        torch.testing.assert_close(out, products(layer, 5, dtype), **tolerance)
 
 
 def test_the_pickle_is_as_large_as_what_is_left():
