@@ -73,3 +73,13 @@ def data_folder() -> Path:
     if folder is None or not Path(folder).is_dir():
         pytest.skip("SKLEARN_MEMGEN_DATA names no folder of real tables")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def offers(data_folder) -> pd.DataFrame:
+    """Product offers of pricerunner: titles, products (`cluster_id`) and categories."""
+    names = "product_id title merchant_id cluster_id cluster_label category_id category"
+    path = data_folder / "pricerunner" / "pricerunner_aggregate.csv"
+    if not path.exists():
+        pytest.skip(f"SKLEARN_MEMGEN_DATA has no {path.name}")
+    return pd.read_csv(path, header=None, names=names.split())

@@ -1,7 +1,6 @@
 """The analyst's loop: audit, suggest, review, and again."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -12,22 +11,19 @@ from sklearn_memgen import Rule, RuleAugmentedClassifier, RuleSet, col
 from sklearn_memgen.rules import estimate_precision
 
 TITLE = col("title")
-COLUMNS = "product_id title merchant_id cluster_id cluster_label category_id category"
 
 
 @pytest.fixture(scope="module")
-def offers(data_folder):
-    """Offers of pricerunner with labels, and others of other products."""
-    path = data_folder / "pricerunner" / "pricerunner_aggregate.csv"
-    table = pd.read_csv(path, header=None, names=COLUMNS.split())
-    product = table["cluster_id"] % 10
-    return table[product == 0], table[product == 1]
+def batches(offers):
+    """Some offers, and others of other products."""
+    product = offers["cluster_id"] % 10
+    return offers[product == 0], offers[product == 1]
 
 
 @pytest.fixture(scope="module")
-def fitted(offers):
+def fitted(batches):
     """A classifier that knows no microwaves, but for one rule that sees some."""
-    labeled, new = offers
+    labeled, new = batches
     labeled = labeled[labeled["category"] != "Microwaves"]
     words = make_column_transformer((TfidfVectorizer(), "title"))
     model = RuleAugmentedClassifier(
@@ -44,8 +40,8 @@ def fitted(offers):
     return model.fit(labeled[["title"]], labeled["category"])
 
 
-def test_an_audit_tells_good_rules_from_bad_ones(offers, fitted):
-    _, new = offers
+def test_an_audit_tells_good_rules_from_bad_ones(batches, fitted):
+    _, new = batches
     table = fitted.audit(new[["title"]], new["category"])
     assert table.loc["dishwasher", "precision"] > 0.99
     assert table.loc["oven", "n_gained"] == table.loc["oven", "n_right"] > 10
@@ -55,8 +51,8 @@ def test_an_audit_tells_good_rules_from_bad_ones(offers, fitted):
     assert table.loc["dishwasher", "n_rows"] == matched
 
 
-def test_gains_are_those_of_taking_the_rule_away(offers, fitted):
-    _, new = offers
+def test_gains_are_those_of_taking_the_rule_away(batches, fitted):
+    _, new = batches
     X, y = new[["title"]], new["category"].to_numpy()
     gained = fitted.audit(X, y).loc["oven", ["n_gained", "n_lost"]].tolist()
     with_it = fitted.predict(X) == y
@@ -66,8 +62,8 @@ def test_gains_are_those_of_taking_the_rule_away(offers, fitted):
     assert gained == [(with_it & ~without).sum(), (without & ~with_it).sum()]
 
 
-def test_an_audit_leaves_out_missing_labels_and_counts_strange_ones(offers, fitted):
-    _, new = offers
+def test_an_audit_leaves_out_missing_labels_and_counts_strange_ones(batches, fitted):
+    _, new = batches
     some = new[new["title"].str.contains("dishwasher")].iloc[:3]
     table = fitted.audit(some[["title"]], ["Dishwashers", None, "Toasters"])
     row = table.loc["dishwasher"]
@@ -76,9 +72,9 @@ def test_an_audit_leaves_out_missing_labels_and_counts_strange_ones(offers, fitt
         fitted.audit(some[["title"]], ["Dishwashers"])
 
 
-def test_suggestions_mend_what_is_wrong(offers, fitted):
+def test_suggestions_mend_what_is_wrong(batches, fitted):
     """Rules for the errors of one batch, which are microwaves, help with the next."""
-    batch, new = offers
+    batch, new = batches
     X, y = batch[["title"]], batch["category"]
     found = fitted.suggest_rules(X, y, random_state=0).to_frame()
     assert found.sort_values("gain")["then"].iloc[-1] == "Microwaves"
@@ -91,16 +87,16 @@ def test_suggestions_mend_what_is_wrong(offers, fitted):
     assert (model.predict(new[["title"]]) == new["category"]).mean() > before + 0.02
 
 
-def test_all_rows_count_as_gain_if_one_wants_so(offers, fitted):
-    batch, _ = offers
+def test_all_rows_count_as_gain_if_one_wants_so(batches, fitted):
+    batch, _ = batches
     X, y = batch[["title"]], batch["category"]
     every = fitted.suggest_rules(X, y, errors_only=False, random_state=0)
     errors = fitted.suggest_rules(X, y, random_state=0)
     assert every.to_frame()["gain"].sum() > 2 * errors.to_frame()["gain"].sum()
 
 
-def test_a_review_says_whether_a_batch_passes(offers, fitted):
-    _, new = offers
+def test_a_review_says_whether_a_batch_passes(batches, fitted):
+    _, new = batches
     X = new[["title"]]
     sample = fitted.review_sample(X, 300, random_state=0)
     assert len(sample) == 300

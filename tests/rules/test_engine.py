@@ -9,7 +9,6 @@ from sklearn_memgen.rules import Rule, RuleSet, col
 from sklearn_memgen.rules import engine as engine_module
 from sklearn_memgen.rules.engine import has_engine, import_engine
 
-COLUMNS = "product_id title merchant_id cluster_id cluster_label category_id category"
 #: Patterns of which Vectorscan 5.4.12 misses texts, some in company only.
 MISSED = [
     (r"SPIN .*[03]\b", "aiaa 0300 aasaer 3kg 3kg 33 3kg spin aasaer rpm spin aag 0300"),
@@ -43,11 +42,9 @@ def test_what_a_faulty_engine_misses_is_found():
     assert rules.match(X).toarray().tolist() == expected
 
 
-def test_rules_for_offers_match_what_re_matches(data_folder):
+def test_rules_for_offers_match_what_re_matches(offers):
     """An engine that is wrong in one of a thousand rows shows on real titles."""
-    path = data_folder / "pricerunner" / "pricerunner_aggregate.csv"
-    table = pd.read_csv(path, header=None, names=COLUMNS.split())
-    X = table[["title"]].iloc[::3]
+    X = offers[["title"]].iloc[::3]
     patterns = [
         r"\b\d+ ?kg\b.*\b\d{3,4} ?(rpm|spin)\b|\b\d{3,4} ?(rpm|spin)\b.*\b\d+ ?kg\b",
         r"\b(lga ?\d+|socket (am|fm|s)?\d+|\d+ ?mb (smart )?cache)\b",

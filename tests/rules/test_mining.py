@@ -1,8 +1,5 @@
 """suggest_rules: what it reports is what its rules do, on any table."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -343,13 +340,6 @@ def test_rules_are_written_and_read(tmp_path):
 # Real tables
 
 
-def _folder():
-    folder = os.environ.get("SKLEARN_MEMGEN_DATA")
-    if not folder:
-        pytest.skip("SKLEARN_MEMGEN_DATA names no folder")
-    return Path(folder)
-
-
 def _apply(found, X, y):
     """Return the share of rows that rules cover, and that of right votes there."""
     rules = [found.rules[id] for id in found.rules.ids]
@@ -362,14 +352,9 @@ def _apply(found, X, y):
     return covered.mean(), (predicted == np.asarray(y))[covered].mean()
 
 
-def test_pricerunner():
+def test_pricerunner(offers):
     """Titles of products that were not there when rules were mined."""
-    path = _folder() / "pricerunner" / "pricerunner_aggregate.csv"
-    if not path.exists():
-        pytest.skip(f"no {path.name}")
-    data = pd.read_csv(path, header=None, usecols=[1, 3, 6])
-    data.columns = ["title", "cluster", "category"]
-    data = data[::4]
+    data = offers.rename(columns={"cluster_id": "cluster"})[::4]
     split = GroupShuffleSplit(1, test_size=0.3, random_state=0)
     train, test = (
         data.iloc[rows] for rows in next(split.split(data, None, data["cluster"]))
@@ -385,9 +370,9 @@ def test_pricerunner():
     assert abs(reported - precision) < 0.03
 
 
-def test_adult():
+def test_adult(data_folder):
     """Thresholds and categories of a table."""
-    path = _folder() / "tabular" / "adult.parquet"
+    path = data_folder / "tabular" / "adult.parquet"
     if not path.exists():
         pytest.skip(f"no {path.name}")
     data = pd.read_parquet(path)

@@ -1,9 +1,7 @@
 r"""True synonyms come before other words, and decisions improve the order."""
 
-import os
 import re
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -287,14 +285,9 @@ def test_long_texts_take_linear_time(piece):
     assert seconds(20_000) < 30 * max(seconds(2000), 0.02)
 
 
-@pytest.fixture(scope="module")
-def product_titles():
-    folder = os.environ.get("SKLEARN_MEMGEN_DATA")
-    path = Path(folder or "", "pricerunner", "pricerunner_aggregate.csv")
-    if not folder or not path.exists():
-        pytest.skip("SKLEARN_MEMGEN_DATA has no pricerunner/pricerunner_aggregate.csv")
-    table = pd.read_csv(path, header=None)
-    return table[1], table[6]
+@pytest.fixture
+def product_titles(offers):
+    return offers["title"], offers["category"]
 
 
 def test_real_titles_show_kinds_of_freezers(product_titles):
