@@ -49,9 +49,7 @@ class MatchedRows:
         return self.matched.shape[0]
 
     def take(self, rows: np.ndarray) -> MatchedRows:
-        """Take some rows."""
-        if len(rows) == len(self):
-            return self
+        """Take some rows, in any order."""
         return MatchedRows(_safe_indexing(self.data, rows), self.matched[rows])
 
     def join(self, other: MatchedRows) -> MatchedRows:

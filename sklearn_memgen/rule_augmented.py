@@ -327,11 +327,12 @@ class RuleAugmentedClassifier(RuleAnalysis, ClassifierMixin, BaseEstimator):
         unlabeled = None
         if len(kept) < len(rows):
             unlabeled = rows.take(np.flatnonzero(~is_labeled))
+            rows = rows.take(kept)
         if X_unlabeled is not None:
             more = MatchedRows.of(read_rows(self, X_unlabeled, reset=False), rules)
             unlabeled = more if unlabeled is None else unlabeled.join(more)
         codes = np.searchsorted(classes, labels)
-        labeled = Labeled(rows.take(kept), codes, weight[kept])
+        labeled = Labeled(rows, codes, weight[kept])
         learning = self._make_learning(
             rules, classes, weighted=sample_weight is not None
         )

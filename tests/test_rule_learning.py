@@ -261,6 +261,15 @@ def test_folds_may_be_a_splitter_or_positions():
     assert len(make_splits(given, rows, codes, None, 0)) == 1
 
 
+def test_rows_are_taken_in_the_order_asked_for():
+    """Folds of a user may be bootstraps, as long as the table."""
+    rows = MatchedRows(np.arange(4)[:, None], sparse.csr_matrix(np.eye(4, dtype=bool)))
+    labeled = Labeled(rows, np.arange(4), np.ones(4))
+    some = labeled.take(np.array([2, 0, 2, 1]))
+    assert some.rows.data.ravel().tolist() == some.codes.tolist() == [2, 0, 2, 1]
+    assert some.rows.matched.indices.tolist() == [2, 0, 2, 1]
+
+
 def test_classes_of_few_rows_are_held_out_without_a_warning(recwarn):
     codes = np.array([0] * 20 + [1] * 20 + [2])
     make_splits(5, np.zeros((41, 1)), codes, None, 0)
