@@ -11,6 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sklearn_memgen.training.ragged import (
+    by_length,
+    lengths_of,
+    pool_by_length,
+    targets_of,
+)
+
 __all__ = [
     "MEMORY_SHARE",
     "ArrayTensors",
@@ -31,7 +38,14 @@ MEMORY_SHARE = 0.5
 
 
 class Rows(Protocol):
-    """What the engine asks of data: `TableTensors`, `ArrayTensors`, or a user's own."""
+    """What the engine asks of data: `TableTensors`, `ArrayTensors`, or a user's own.
+
+    Rows of different length say so by an attribute `lengths`, a tensor of shape
+    (n_rows,): batches then have rows of like length. Rows with several targets, such as
+    the tokens of a sentence, have an attribute `n_targets` of that shape, and the net
+    returns logits for each target. What is said of the rows of a dataset elsewhere, of
+    their labels, weights and traces, is then said of targets.
+    """
 
     @property
     def nbytes(self) -> int: ...
@@ -124,6 +138,18 @@ class SelectedRows:
         """Size of the whole table in bytes."""
         return self.table.nbytes
 
+    @property
+    def lengths(self) -> Tensor | None:
+        """The length of each row, if they differ."""
+        lengths = lengths_of(self.table)
+        return None if lengths is None else lengths[self.rows]
+
+    @property
+    def n_targets(self) -> Tensor | None:
+        """The number of targets of each row, if there may be several."""
+        counts = getattr(self.table, "n_targets", None)
+        return None if counts is None else counts[self.rows]
+
     def inputs(self) -> Tensor | dict[str, Tensor]:
         """Return what the module is called with."""
         return self.table[self.rows].inputs()
@@ -137,7 +163,7 @@ class Batch(tuple):
     weight : Tensor of shape (batch,) or None
         Sample weights.
     rows : Tensor of shape (batch,) or slice
-        Which rows of the dataset these are.
+        Which rows of the dataset these are; which of its targets, if rows have several.
     """
 
     weight: Tensor | None
@@ -154,7 +180,7 @@ class Batch(tuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """Which of the rows given to an estimator a dataset has.
+    """Which of the rows, or targets, given to an estimator a dataset has.
 
     Rows held out for early stopping and rows of weight zero are not in it.
 
@@ -178,9 +204,9 @@ class ResidentDataset(Dataset):
     ----------
     X : Rows of length n_rows
         The inputs, such as `TableTensors`.
-    y : Tensor of shape (n_rows,), default=None
+    y : Tensor of shape (n_rows,) or (n_targets,), default=None
         Class indices.
-    weight : Tensor of shape (n_rows,), default=None
+    weight : Tensor of the shape of `y`, default=None
         Sample weights.
     origin : Origin, default=None
         Where the rows come from, if they are not all that were given. It stays on the
@@ -208,26 +234,33 @@ class ResidentDataset(Dataset):
             rows = slice(rows, rows + 1)
         return self.batch(rows)
 
+    def targets_of(self, rows: Tensor | slice) -> Tensor | slice:
+        """Return which targets belong to some rows: the same numbers, or several."""
+        return targets_of(self.X, rows)
+
     def take(self, rows: Tensor | slice) -> ResidentDataset:
         """Return some rows, without origin: views for a slice, copies for a tensor."""
+        targets = self.targets_of(rows)
         return ResidentDataset(
             self.X[rows],
-            None if self.y is None else self.y[rows],
-            None if self.weight is None else self.weight[rows],
+            None if self.y is None else self.y[targets],
+            None if self.weight is None else self.weight[targets],
         )
 
     def select(self, rows: Tensor) -> ResidentDataset:
         """Return some rows, with origin; those of `X` are not copied."""
         chosen = rows.to(_device_of(self))
+        targets = self.targets_of(chosen)
+        assert isinstance(targets, Tensor)
         origin = self.origin
         if origin is None and self.y is not None:
-            origin = Origin(np.arange(len(self)), self.y.cpu().numpy())
+            origin = Origin(np.arange(len(self.y)), self.y.cpu().numpy())
         if origin is not None:
-            origin = replace(origin, rows=origin.rows[rows.cpu().numpy()])
+            origin = replace(origin, rows=origin.rows[targets.cpu().numpy()])
         return ResidentDataset(
             SelectedRows(self.X, chosen),
-            None if self.y is None else self.y[chosen],
-            None if self.weight is None else self.weight[chosen],
+            None if self.y is None else self.y[targets],
+            None if self.weight is None else self.weight[targets],
             origin,
         )
 
@@ -239,11 +272,12 @@ class ResidentDataset(Dataset):
 
     def batch(self, rows: slice, numbers: Tensor | slice | None = None) -> Batch:
         """Return some rows as a batch; `numbers` are theirs in a larger dataset."""
+        targets = self.targets_of(rows)
         return Batch(
             self.X[rows].inputs(),
-            None if self.y is None else self.y[rows],
-            None if self.weight is None else self.weight[rows],
-            rows if numbers is None else numbers,
+            None if self.y is None else self.y[targets],
+            None if self.weight is None else self.weight[targets],
+            targets if numbers is None else numbers,
         )
 
     def to(self, device: Any, *, non_blocking: bool = False) -> ResidentDataset:
@@ -287,6 +321,8 @@ class ResidentDataset(Dataset):
 class ResidentBatches:
     """Iterate over a dataset in batches that are on the device.
 
+    Rows of different length are batched with others of like length.
+
     Parameters
     ----------
     dataset : ResidentDataset
@@ -317,7 +353,13 @@ class ResidentBatches:
 
     def draw_order(self) -> Tensor | None:
         """Draw the order of a pass, on the host; None is that of the dataset."""
-        return torch.randperm(len(self.dataset)) if self.shuffle else None
+        lengths = lengths_of(self.dataset.X)
+        if not self.shuffle:
+            return None if lengths is None else by_length(lengths).cpu()
+        order = torch.randperm(len(self.dataset))
+        if lengths is None:
+            return order
+        return pool_by_length(order, lengths.cpu(), self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         n_rows, size = len(self.dataset), self.batch_size
@@ -334,7 +376,7 @@ class ResidentBatches:
                 block = block.pin_memory().to(self.device, non_blocking=True)
             for begin in range(0, stop - start, size):
                 end = min(begin + size, stop - start)
-                numbers = (
+                numbers = self.dataset.targets_of(
                     slice(start + begin, start + end)
                     if order is None
                     else order[start + begin : start + end]

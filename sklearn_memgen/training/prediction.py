@@ -10,11 +10,20 @@ from torch import Tensor
 
 from sklearn_memgen.training.batches import ResidentBatches, ResidentDataset, Rows
 from sklearn_memgen.training.devices import at_most_threads, in_bfloat16
+from sklearn_memgen.training.ragged import (
+    by_length,
+    cut_by_length,
+    lengths_of,
+    targets_of,
+)
 
 __all__ = ["PredictsBatches"]
 
 #: Fewest and most rows of a batch in prediction.
 _MIN_PREDICTED, _MAX_PREDICTED = 16, 2**12
+#: Most entries of a padded batch of rows of different length, in prediction. More make
+#: nothing faster on a CPU, and take memory; a GPU has more to do at once.
+_MAX_ENTRIES = {"cpu": 2**11, "cuda": 2**16}
 #: Up to so many rows a small module predicts in one thread.
 _FEW_ROWS = 1000
 
@@ -56,8 +65,12 @@ class PredictsBatches:
         logits : Tensor of shape (n_rows, n_outputs)
             On the host. A row's logits do not depend on the rows beside it: a batch of
             few rows is filled up, since other routines multiply small matrices, which
-            round otherwise.
+            round otherwise. Of rows of different length that holds but for rounding.
+            If rows have several targets, it is one of shape (n_targets, n_outputs).
         """
+        lengths = lengths_of(X)
+        if lengths is not None:
+            return self._logits_by_length(X, lengths)
         n_rows = len(X)
         if n_rows < _MIN_PREDICTED:
             X = X[torch.arange(_MIN_PREDICTED).clamp(max=n_rows - 1)]
@@ -68,6 +81,23 @@ class PredictsBatches:
         with torch.inference_mode(), at_most_threads(1 if few else None):
             logits = [self._predict(i).float().cpu() for i in self._in_batches(X)]
         return torch.cat(logits)[:n_rows]
+
+    def _logits_by_length(self, X: Rows, lengths: Tensor) -> Tensor:
+        """Compute the logits of rows of like length together."""
+        order = by_length(lengths)
+        entries = _MAX_ENTRIES.get(torch.device(self.device).type, _MAX_ENTRIES["cuda"])
+        self._set_training(False)
+        with torch.inference_mode():
+            parts = [
+                self._predict(X[order[part]].to(self.device).inputs()).float().cpu()
+                for part in cut_by_length(lengths[order], entries)
+            ]
+            by_rank = torch.cat(parts)
+            logits = torch.empty_like(by_rank)
+            places = targets_of(X, order)
+            assert isinstance(places, Tensor)
+            logits[places.cpu()] = by_rank
+        return logits
 
     def _in_batches(self, X: Rows) -> Iterator[Any]:
         """Yield the inputs of batches of even size, so that the last is not small."""

@@ -21,6 +21,7 @@ from sklearn_memgen.training.batches import (
 from sklearn_memgen.training.member import StartedMember
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import wants_batches
+from sklearn_memgen.training.ragged import lengths_of
 
 __all__ = [
     "CannotStackError",
@@ -137,6 +138,8 @@ def _check_module(module: nn.Module) -> None:
 
 
 def _check_inputs(X: Rows) -> None:
+    if lengths_of(X) is not None:
+        raise CannotStackError("its rows are of different length")
     few = X[: min(len(X), _FEW_ROWS)]
     inputs = few.inputs()
     tensors = inputs.values() if isinstance(inputs, Mapping) else [inputs]

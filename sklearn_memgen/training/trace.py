@@ -153,7 +153,7 @@ class Trace(Callback):
                 "Trace follows classifiers: margins and correctness need classes, but "
                 f"the targets are numbers of {X.y.dtype}"
             )
-        origin = X.origin or Origin(np.arange(len(X)), X.y.cpu().numpy())
+        origin = X.origin or Origin(np.arange(len(X.y)), X.y.cpu().numpy())
         key = _key_of(origin.targets)
         self._close_epoch()
         if self.state_ is None or (key, len(net.history)) != (self.key_, self.epoch_):
