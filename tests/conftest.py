@@ -12,6 +12,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from tests.probes import make_blobs
+from tests.tiny_text import make_tiny_model
+
+# No test asks the Hugging Face hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def make_mixed_table(n_rows: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
@@ -56,6 +60,13 @@ def blobs() -> tuple[np.ndarray, np.ndarray]:
     """Three classes of 400 rows."""
     X, y, _, _ = make_blobs(400)
     return X, y
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> str:
+    """The folder of a tiny transformer and its tokenizer; see `tests.tiny_text`."""
+    pytest.importorskip("transformers")
+    return make_tiny_model(tmp_path_factory.mktemp("tiny_model"))
 
 
 @pytest.fixture
