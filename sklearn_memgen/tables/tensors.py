@@ -7,7 +7,46 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["CSRParts", "TableTensors"]
+__all__ = ["CSRParts", "TableTensors", "take_runs"]
+
+
+def take_runs(starts: Tensor, rows: Tensor | slice) -> tuple[Tensor, Tensor | slice]:
+    """Find what belongs to some rows in a tensor that has all rows back to back.
+
+    Parameters
+    ----------
+    starts : Tensor of shape (n_rows + 1,), int64
+        Where each row begins; the last entry is where the last row ends.
+    rows : Tensor of shape (n,), int64 or bool, or slice
+        Some of the rows, on the device of `starts`.
+
+    Returns
+    -------
+    starts : Tensor of shape (n + 1,), int64
+        Where each of these rows begins when they are put back to back.
+    entries : slice, or Tensor of int64
+        Their entries, row by row; a slice for a slice of step 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_memgen.tables.tensors import take_runs
+    >>> take_runs(torch.tensor([0, 2, 2, 5]), torch.tensor([2, 0]))
+    (tensor([0, 3, 5]), tensor([2, 3, 4, 0, 1]))
+    """
+    if isinstance(rows, slice) and rows.step in (None, 1):
+        start, stop, _ = rows.indices(len(starts) - 1)
+        own = starts[start : max(start, stop) + 1]
+        return own - own[0], slice(int(own[0]), int(own[-1]))
+    begins = starts[:-1][rows]
+    lengths = starts[1:][rows] - begins
+    own = lengths.new_zeros(len(lengths) + 1)
+    torch.cumsum(lengths, 0, out=own[1:])
+    # The k-th entry of the result lies `k - own[row]` behind the start of its row.
+    n_entries = int(own[-1])
+    entries = torch.arange(n_entries, device=starts.device)
+    entries += (begins - own[:-1]).repeat_interleave(lengths, output_size=n_entries)
+    return own, entries
 
 
 @dataclass(frozen=True)
@@ -33,23 +72,12 @@ class CSRParts:
         return len(self.indptr) - 1
 
     def __getitem__(self, rows: Tensor | slice) -> CSRParts:
-        if isinstance(rows, slice) and rows.step in (None, 1):
-            start, stop, _ = rows.indices(len(self))
-            indptr = self.indptr[start : max(start, stop) + 1]
-            span = slice(int(indptr[0]), int(indptr[-1]))
-            return CSRParts(indptr - indptr[0], self.indices[span], self.values[span])
         if not isinstance(rows, slice):
             rows = rows.to("cpu")
-        starts = self.indptr[:-1][rows]
-        lengths = self.indptr[1:][rows] - starts
-        indptr = torch.zeros(len(starts) + 1, dtype=torch.int64)
-        torch.cumsum(lengths, 0, out=indptr[1:])
-        # The k-th stored value of the result lies `k - indptr[row]` behind the start
-        # of its row in the source.
-        positions = torch.arange(int(indptr[-1]))
-        positions += torch.repeat_interleave(starts - indptr[:-1], lengths)
-        positions = positions.to(self.indices.device)
-        return CSRParts(indptr, self.indices[positions], self.values[positions])
+        indptr, span = take_runs(self.indptr, rows)
+        if not isinstance(span, slice):
+            span = span.to(self.indices.device)
+        return CSRParts(indptr, self.indices[span], self.values[span])
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> CSRParts:
         """Return the parts with `indices` and `values` on `device`."""
