@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -14,22 +15,17 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import Callback
 
-from sklearn_memgen._label_noise import draw_folds
+from sklearn_memgen._class_draws import ClassPredictions, draw_repeats
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._table_nets import net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.nets import PrototypeNet
 from sklearn_memgen.training import (
     ClassMeans,
-    Member,
-    ResidentDataset,
     ResidentNet,
     Rows,
-    Trace,
     TrainedMember,
-    probabilities,
     resolve_device,
 )
 
@@ -84,15 +80,18 @@ class ClassCurveMixin:
         Parameters
         ----------
         class_ : label
-            One of `classes_`, of two rows or more.
+            One of `classes_`, of two rows or more. Of a `TokenClassifier` also a type
+            of entities: "PER" stands for "B-PER" and "I-PER".
         counts : array-like of int, default=(5, 15, 25, 50, 100, 200, 500, 1000)
-            How many rows of the class are learned. Counts above the rows that there
-            are, besides those held out, are left out.
+            How many rows of the class are learned: of a `TokenClassifier` sentences in
+            which it is. Counts above the rows that there are, besides those held out,
+            are left out.
         heads : sequence of str, default=("standard", "prototype")
             With the head "standard" the nets are those of `estimator`. With "prototype"
             they return 16 features in the place of logits, and the logits are the
             negative squared distances from the mean features of the classes; see
-            `nets.PrototypeNet`.
+            `nets.PrototypeNet`. A `TextClassifier` or `TokenClassifier` has its own
+            prototype head.
 
         Returns
         -------
@@ -144,14 +143,10 @@ class ClassCurveMixin:
         for head in heads:
             if head not in _HEADS:
                 raise ValueError(f"heads must be among {list(_HEADS)}; got {head!r}")
-        if class_ not in self.classes_.tolist():
-            raise ValueError(
-                f"class_={class_!r} is none of the classes {self.classes_.tolist()!r}"
-            )
         estimator, encoded = self._table.estimator, self._table.encoded
-        draws = _draw_repeats(
+        draws = draw_repeats(
             encoded.training,
-            self.classes_.tolist().index(class_),
+            _codes_of(class_, self.classes_),
             self.n_repeats,
             max(round(1 / self.validation_fraction), 2),
             np.random.RandomState(self._table.seed),
@@ -165,13 +160,14 @@ class ClassCurveMixin:
         counts = _check_counts(counts, n_there, class_)
         nets, trained = [], []
         for head in heads:
+            headed, wrapped = _with_head(estimator, head)
             make_net = _head_maker(
-                estimator, encoded, head, len(self.classes_), self.max_epochs
+                headed, encoded, wrapped, len(self.classes_), self.max_epochs
             )
             of_head = [(head, count, draw) for count in counts for draw in draws]
             members = [
                 draw.member(
-                    encoded.training, make_net, count, _callbacks(estimator, head)
+                    encoded.training, make_net, count, _callbacks(headed, wrapped)
                 )
                 for _, count, draw in of_head
             ]
@@ -184,10 +180,27 @@ class ClassCurveMixin:
             )
         rows = [
             {"head": head, "count": count, "repeat": draw.repeat}
-            | _read_off(result, draw.own[:count])
+            | _read_off(result, draw.labels_of_class(encoded.training, count))
             for (head, count, draw), result in zip(nets, trained, strict=True)
         ]
         return pd.DataFrame(rows)
+
+
+def _codes_of(class_: Any, classes: np.ndarray) -> np.ndarray:
+    """Return the class, or the classes that a type of entities stands for."""
+    known = classes.tolist()
+    if class_ in known:
+        return np.array([known.index(class_)])
+    own = [k for k, tag in enumerate(known) if _type_of(tag) == class_]
+    if not own:
+        raise ValueError(f"class_={class_!r} is none of the classes {known!r}")
+    return np.array(own)
+
+
+def _type_of(tag: Any) -> str | None:
+    """Return the type of entities that a tag such as "B-PER" is of."""
+    named = isinstance(tag, str) and tag[:2] in ("B-", "I-", "E-", "S-")
+    return tag[2:] if named else None
 
 
 def _check_counts(counts: ArrayLike, n_there: int, class_: Any) -> list[int]:
@@ -205,142 +218,33 @@ def _check_counts(counts: ArrayLike, n_there: int, class_: Any) -> list[int]:
     return kept
 
 
-@dataclass(frozen=True)
-class _Repeat:
-    """The rows that the nets of a repeat share.
-
-    Parameters
-    ----------
-    repeat : int
-        Which repeat it is.
-    code : int
-        The class.
-    own : ndarray of shape (n_own,), int
-        Rows of the class that can be learned, in random order: nets take the first.
-    others : ndarray of shape (n_others,), int
-        Rows of the other classes, which are all learned.
-    held_out : Rows
-        Inputs of the rows held out.
-    is_class : ndarray of shape (n_held_out,), bool
-        Which of them are of the class.
-    seed : int
-        The seed of the nets.
-    """
-
-    repeat: int
-    code: int
-    own: np.ndarray
-    others: np.ndarray
-    held_out: Rows
-    is_class: np.ndarray
-    seed: int
-
-    def member(
-        self,
-        training: ResidentDataset,
-        make_net: Callable[[], ResidentNet],
-        count: int,
-        callbacks: list[Any],
-    ) -> Member:
-        """Return a net that learns `count` rows of the class."""
-        watch = _Predictions(self.held_out, self.is_class, self.code)
-        return Member(
-            make_net,
-            training,
-            seed=self.seed,
-            rows=np.sort(np.concatenate([self.others, self.own[:count]])),
-            callbacks=[*callbacks, watch, Trace()],
-        )
+def _with_head(estimator: NetClassifier, head: str) -> tuple[NetClassifier, bool]:
+    """Return what has the head, and whether its nets are to be wrapped for it."""
+    if not hasattr(estimator, "head"):
+        return estimator, head == "prototype"
+    headed = copy(estimator)
+    headed.head = "linear" if head == "standard" else head
+    return headed, False
 
 
-def _draw_repeats(
-    training: ResidentDataset,
-    code: int,
-    n_repeats: int,
-    n_folds: int,
-    rng: np.random.RandomState,
-) -> list[_Repeat]:
-    """Draw held-out rows, others in each repeat, and the order of those to learn.
-
-    Of the class one row at least is held out and one learned, if it has two.
-    """
-    codes = training.targets.numpy()
-    own = np.flatnonzero(codes == code)
-    n_own_folds = min(n_folds, len(own))
-    folds = draw_folds(codes, n_folds, rng)
-    own_folds = draw_folds(np.zeros(len(own), dtype=int), n_own_folds, rng)
-    draws = []
-    for repeat in range(n_repeats):
-        is_held_out = folds == repeat % n_folds
-        is_held_out[own] = own_folds % n_own_folds == repeat % n_own_folds
-        held_out = np.flatnonzero(is_held_out)
-        draws.append(
-            _Repeat(
-                repeat,
-                code,
-                rng.permutation(own[~is_held_out[own]]),
-                np.flatnonzero(~is_held_out & (codes != code)),
-                training.X[torch.from_numpy(held_out)],
-                codes[held_out] == code,
-                rng.randint(2**31),
-            )
-        )
-    return draws
-
-
-class _Predictions(Callback):
-    """Count after each epoch how held-out rows of a class are predicted.
-
-    Parameters
-    ----------
-    X : Rows of length n_rows or None
-        The rows; let go of when training ends.
-    is_class : ndarray of shape (n_rows,), bool
-        Which are of the class.
-    code : int
-        The class.
-
-    Attributes
-    ----------
-    counts_ : list of (int, int)
-        Rows predicted as the class, rightly and in all, one pair an epoch.
-    """
-
-    def __init__(self, X: Rows | None, is_class: np.ndarray, code: int) -> None:
-        self.X = X
-        self.is_class = is_class
-        self.code = code
-        self.counts_: list[tuple[int, int]] = []
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Predict."""
-        codes = probabilities(net.logits(self.X)).argmax(dim=1).numpy()
-        predicted = codes == self.code
-        self.counts_.append((int(predicted[self.is_class].sum()), int(predicted.sum())))
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Let go of the inputs."""
-        self.X = None
-
-
-def _callbacks(estimator: NetClassifier, head: str) -> list[Any]:
+def _callbacks(estimator: NetClassifier, wrapped: bool) -> list[Any]:
     """Return the callbacks that a net learns with; the first sets its prototypes."""
-    means = [ClassMeans()] if head == "prototype" else []
+    means = [ClassMeans()] if wrapped else []
     return [*means, *own_callbacks(estimator)]
 
 
 def _head_maker(
     estimator: NetClassifier,
     encoded: Encoded,
-    head: str,
+    wrapped: bool,
     n_classes: int,
     max_epochs: int,
 ) -> Callable[[], ResidentNet]:
     """Return what makes a net with a head; it may be sent away, and has no data."""
     encoder, training = encoded.encoder, encoded.training
-    n_outputs = n_classes if head == "standard" else _N_FEATURES
+    n_outputs = _N_FEATURES if wrapped else n_classes
     make_net = net_maker(estimator, encoder, training, n_outputs, max_epochs)
-    if head == "standard":
+    if not wrapped:
         return make_net
     device = str(resolve_device(estimator.device))
     return partial(_with_prototypes, make_net, training.X[:2], n_classes, device)
@@ -370,7 +274,7 @@ def _with_prototypes(
 
 def _read_off(result: TrainedMember, own: np.ndarray) -> dict[str, float]:
     """Return the scores of a net, and when it learned; `own` are its rows."""
-    watch = next(c for c in result.callbacks if isinstance(c, _Predictions))
+    watch = next(c for c in result.callbacks if isinstance(c, ClassPredictions))
     right, n_predicted = watch.counts_[-1]
     n_there = int(watch.is_class.sum())
     epochs = [k for k, (_, n) in enumerate(watch.counts_, start=1) if n]

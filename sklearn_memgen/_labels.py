@@ -19,7 +19,13 @@ from sklearn_memgen._inputs import (
     read_inputs,
 )
 
-__all__ = ["LabeledExamples", "check_labels", "read_labeled"]
+__all__ = [
+    "LabeledExamples",
+    "check_labels",
+    "rarest_classes",
+    "read_labeled",
+    "weigh_classes",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +112,30 @@ def read_labeled(
     data = read_inputs(estimator, X, encoder, reset=reset)
     labels = check_labels(y, few_rows=getattr(estimator, "_learns_few_rows", False))
     check_same_length(data, labels)
+    weights = check_weights(sample_weight, labels)
+    classes, by_class = weigh_classes(estimator, labels, weights, classes)
+    return LabeledExamples(
+        data, labels, weights, classes=classes, class_weight=by_class
+    )
+
+
+def weigh_classes(
+    estimator: BaseEstimator,
+    labels: np.ndarray,
+    sample_weight: np.ndarray | None,
+    classes: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the classes that labels are of, and the weights that an estimator says.
+
+    Parameters and errors are those of `read_labeled`.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        All labels, sorted.
+    class_weight : ndarray of shape (n_classes,) or None
+        Their weights.
+    """
     if classes is None:
         classes = np.unique(labels)
         if len(classes) < 2:
@@ -118,15 +148,11 @@ def read_labeled(
             f"y has classes {strange.tolist()!r} that were not there before; the "
             f"classes are {classes.tolist()!r}"
         )
-    weights = check_weights(sample_weight, labels)
-    by_class = None
     class_weight = getattr(estimator, "class_weight", None)
-    if class_weight is not None:
-        by_class = compute_class_weight(
-            class_weight, classes=classes, y=labels, sample_weight=weights
-        )
-    return LabeledExamples(
-        data, labels, weights, classes=classes, class_weight=by_class
+    if class_weight is None:
+        return classes, None
+    return classes, compute_class_weight(
+        class_weight, classes=classes, y=labels, sample_weight=sample_weight
     )
 
 
@@ -151,3 +177,30 @@ def check_labels(y: Any, *, few_rows: bool = False) -> np.ndarray:
     kinds = np.repeat(np.unique(labels), 2) if few_rows else labels
     check_classification_targets(kinds)
     return labels
+
+
+def rarest_classes(codes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return of rows with several labels the class that is rarest over all.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_labels,)
+        Class indices, row by row.
+    sizes : ndarray of shape (n_rows,)
+        Labels of each row, one at least.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_rows,)
+        Class indices.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_memgen._labels import rarest_classes
+    >>> rarest_classes(np.array([0, 0, 1, 0, 0]), np.array([2, 2, 1]))
+    array([0, 1, 0])
+    """
+    order = np.bincount(codes).argsort(kind="stable")
+    rank = order.argsort()
+    return order[np.minimum.reduceat(rank[codes], sizes.cumsum() - sizes)]

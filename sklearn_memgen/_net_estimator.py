@@ -187,6 +187,10 @@ class NetEstimator(BaseEstimator):
         """Return what makes the optimizers of a module's `optimizer_groups`."""
         return {"sparse": partial(torch.optim.SparseAdam, lr=self.learning_rate)}
 
+    def _net_settings(self) -> dict[str, Any]:
+        """Return further parameters of the skorch net."""
+        return dict(self.net_params or {})
+
     def _make_callbacks(self) -> list[Any]:
         """Return what looks on while a net learns, or guides it."""
         return list(self.callbacks or ())
@@ -421,7 +425,7 @@ class NetEstimator(BaseEstimator):
             classes=list(range(n_outputs)),
             verbose=0,
         )
-        return net.set_params(**(self.net_params or {}))
+        return net.set_params(**self._net_settings())
 
     # Predicting
 

@@ -39,7 +39,9 @@ class LogitClassifierMixin(ClassifierMixin):
             Log-odds of the second of two classes, or one unnormalized log-probability
             a class.
         """
-        logits = self._logits(X)
+        return self._decisions(self._logits(X))
+
+    def _decisions(self, logits: torch.Tensor) -> np.ndarray:
         if len(self.classes_) > 2:
             return logits.numpy()
         logits = logits.view(len(logits), -1)
@@ -75,6 +77,9 @@ class LogitClassifierMixin(ClassifierMixin):
         labels : ndarray of shape (n_rows,)
             Labels from `classes_`.
         """
-        logits = self.decision_function(X)
-        codes = (logits > 0).astype(int) if logits.ndim == 1 else logits.argmax(axis=1)
+        return self._labels(self._logits(X))
+
+    def _labels(self, logits: torch.Tensor) -> np.ndarray:
+        scores = self._decisions(logits)
+        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]

@@ -14,7 +14,13 @@ from torch import Tensor
 from sklearn_memgen._course import CURVES, TINY, Course
 from sklearn_memgen._label_noise import LabelNoise, draw_folds, draw_other_classes
 from sklearn_memgen._net_estimator import Encoded
-from sklearn_memgen._table_nets import net_maker, own_callbacks, train_all
+from sklearn_memgen._table_nets import (
+    labels_of,
+    net_maker,
+    own_callbacks,
+    row_classes,
+    train_all,
+)
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.training import (
     Member,
@@ -79,8 +85,8 @@ class ProbePlan:
     Parameters
     ----------
     estimator : NetClassifier
-        Says what the nets are. They are trained for `max_epochs` at a constant learning
-        rate, without early stopping, running averages of weights or calibration.
+        Says what the nets are. They are trained for `max_epochs` by `schedule`,
+        without early stopping, running averages of weights or calibration.
     encoded : Encoded
         The one table, and the labels as they were given.
     classes : ndarray of shape (n_classes,)
@@ -89,6 +95,8 @@ class ProbePlan:
         See `NoisyFineTuneProbe`.
     rng : RandomState
         Draws rows, noise and seeds.
+    schedule : str, default="constant"
+        How learning rates change.
     """
 
     def __init__(
@@ -100,7 +108,9 @@ class ProbePlan:
         max_epochs: int,
         validation_fraction: float,
         rng: np.random.RandomState,
+        schedule: str = "constant",
     ) -> None:
+        self.schedule = schedule
         self.estimator = estimator
         self.encoder = encoded.encoder
         self.training: ResidentDataset = encoded.training
@@ -109,7 +119,7 @@ class ProbePlan:
         self.rng = rng
         self.codes = self.training.targets.numpy()
         self.n_folds = max(round(1 / validation_fraction), 2)
-        self.folds = draw_folds(self.codes, self.n_folds, rng)
+        self.folds = draw_folds(row_classes(self.training), self.n_folds, rng)
         self.nets: list[ProbeNet] = []
         self.members: list[Member] = []
         self.references: list[Member] = []
@@ -117,8 +127,8 @@ class ProbePlan:
     def add_level(self, level: float, repeat: int, noise: LabelNoise) -> None:
         """Add a net that learns labels of a level of noise."""
         rows, held_out = self._divide()
-        learned = self.codes.copy()
-        learned[rows] = noise.inject(learned[rows], level, self.rng)
+        learned, labels = self.codes.copy(), labels_of(self.training, rows)
+        learned[labels] = noise.inject(learned[labels], level, self.rng)
         self._add(level, repeat, rows, held_out, learned, self.n_classes, False)
 
     def add_threshold(self, fraction: float, repeat: int) -> None:
@@ -128,8 +138,9 @@ class ProbePlan:
         else another class than the one given, at random.
         """
         rows, held_out = self._divide()
-        n_samples = max(round(fraction * len(rows)), 1)
-        chosen = self.rng.choice(rows, n_samples, replace=False)
+        labels = labels_of(self.training, rows)
+        n_samples = max(round(fraction * len(labels)), 1)
+        chosen = self.rng.choice(labels, n_samples, replace=False)
         learned, n_outputs = self.codes.copy(), self.n_classes
         if self._takes_one_class_more():
             learned[chosen] = self.n_classes
@@ -213,8 +224,8 @@ class ProbePlan:
         course = Course(
             self.training.targets,
             labels,
-            torch.from_numpy(rows),
-            others,
+            torch.from_numpy(labels_of(self.training, rows)),
+            torch.from_numpy(labels_of(self.training, held_out)),
             self.training.X[others] if len(others) else None,
             keep_weights=level == 0,
             keep_margins=has_threshold,
@@ -232,7 +243,12 @@ class ProbePlan:
 
     def _net_maker(self, n_outputs: int) -> Callable[[], ResidentNet]:
         return net_maker(
-            self.estimator, self.encoder, self.training, n_outputs, self.max_epochs
+            self.estimator,
+            self.encoder,
+            self.training,
+            n_outputs,
+            self.max_epochs,
+            self.schedule,
         )
 
     def _takes_one_class_more(self) -> bool:

@@ -21,6 +21,7 @@ from sklearn_memgen._label_quality import (
 from sklearn_memgen._labels import LabeledExamples
 from sklearn_memgen._probe_nets import ProbeNet
 from sklearn_memgen._sklearn import _safe_indexing
+from sklearn_memgen._tokens import TokenExamples, split_values
 from sklearn_memgen.base import NetClassifier
 
 __all__ = ["SuspectsMixin"]
@@ -33,6 +34,7 @@ class SuspectsMixin:
     examples_: pd.DataFrame
     n_label_issues_: int
     phases_: pd.DataFrame
+    estimators_: list[NetClassifier]
     _make_estimator: Callable[[], NetClassifier]
 
     def _judge(
@@ -44,9 +46,9 @@ class SuspectsMixin:
         index: Any,
     ) -> None:
         """Set what is known of each row, and how many labels are issues."""
-        end, n_rows = settling_end, len(examples)
-        weight = examples.weight
-        counted = np.arange(n_rows) if weight is None else np.flatnonzero(weight)
+        end, n_rows = settling_end, len(examples.y)
+        origin = examples.counted().origin
+        counted = np.arange(n_rows) if origin is None else origin.rows
 
         def spread(values: np.ndarray) -> np.ndarray:
             """Give rows of weight zero a missing value."""
@@ -125,7 +127,7 @@ class SuspectsMixin:
         return is_issue & ~np.isnan(quality)
 
     def _fit_clean(
-        self, X: Any, examples: LabeledExamples, random_state: Any
+        self, X: Any, y: Any, examples: LabeledExamples, random_state: Any
     ) -> NetClassifier:
         """Fit the estimator on the rows whose labels are no issues."""
         clean = ~self.find_label_issues()
@@ -133,13 +135,17 @@ class SuspectsMixin:
             of_class = examples.y == label
             if not clean[of_class].any():
                 clean |= of_class
+        estimator = self._make_estimator().set_params(random_state=random_state)
+        if isinstance(examples, TokenExamples):  # of sentences no token can be cut out
+            weight = examples.sample_weight
+            weight = clean.astype(float) if weight is None else weight * clean
+            return estimator.fit(X, y, split_values(X, weight))
         rows = np.flatnonzero(clean)
         if isinstance(X, dict):
             data: Any = {name: np.asarray(array)[rows] for name, array in X.items()}
         else:
             data = _safe_indexing(X if hasattr(X, "shape") else np.asarray(X), rows)
         weight = examples.sample_weight
-        estimator = self._make_estimator().set_params(random_state=random_state)
         return estimator.fit(
             data, examples.y[rows], None if weight is None else weight[rows]
         )
@@ -151,7 +157,8 @@ class SuspectsMixin:
         ----------
         n : int, default=20
             How many.
-        X : DataFrame or array-like of shape (n_rows, n_columns), default=None
+        X : DataFrame or array-like of shape (n_rows, n_columns), list of str, or \
+                list of list of str, default=None
             What the probe was fitted on, to show it beside the labels.
 
         Returns
@@ -174,7 +181,7 @@ class SuspectsMixin:
         table = self.examples_[columns].iloc[rows]
         if X is None:
             return table
-        shown = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
+        shown = self.estimators_[0]._as_frame(X)
         if len(shown) != len(quality):
             raise ValueError(
                 f"X has {len(shown)} rows; the probe was fitted on {len(quality)}"

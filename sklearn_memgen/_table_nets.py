@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sklearn_memgen._inputs import hold_out
-from sklearn_memgen._labels import LabeledExamples
+from sklearn_memgen._labels import LabeledExamples, rarest_classes
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.training import (
@@ -27,7 +27,16 @@ from sklearn_memgen.training import (
     train_alone,
 )
 
-__all__ = ["encode_all", "encode_parts", "net_maker", "own_callbacks", "train_all"]
+__all__ = [
+    "encode_all",
+    "encode_parts",
+    "labels_of",
+    "net_maker",
+    "own_callbacks",
+    "row_classes",
+    "rows_with",
+    "train_all",
+]
 
 
 def own_callbacks(estimator: NetClassifier) -> list[Any]:
@@ -155,3 +164,30 @@ def encode_parts(
     validation = None if held_out is None else held_out.encode(encoder)
     encoded = Encoded(encoder, examples.encode(encoder), validation)
     return encoded.with_even_weights()
+
+
+def labels_of(data: ResidentDataset, rows: np.ndarray) -> np.ndarray:
+    """Return the numbers of the labels of some rows; each may have several."""
+    labels = data.targets_of(torch.from_numpy(rows))
+    assert isinstance(labels, torch.Tensor)
+    return labels.numpy()
+
+
+def row_classes(data: ResidentDataset) -> np.ndarray:
+    """Return the class of each row: of rows of several labels the rarest."""
+    codes, counts = data.targets.numpy(), _label_counts(data)
+    return codes if counts is None else rarest_classes(codes, counts)
+
+
+def rows_with(data: ResidentDataset, is_wanted: np.ndarray) -> np.ndarray:
+    """Tell which rows have a wanted label, shape (n_rows,), bool."""
+    counts = _label_counts(data)
+    if counts is None:
+        return is_wanted
+    return np.logical_or.reduceat(is_wanted, counts.cumsum() - counts)
+
+
+def _label_counts(data: ResidentDataset) -> np.ndarray | None:
+    """Return the number of labels of each row, if there may be several."""
+    counts = getattr(data.X, "n_targets", None)
+    return None if counts is None else counts.numpy()

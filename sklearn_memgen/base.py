@@ -10,16 +10,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch import nn
 from torch.optim import Optimizer
 
 from sklearn_memgen._encodings import SharedEncodings
-from sklearn_memgen._labels import read_labeled
+from sklearn_memgen._labels import LabeledExamples, read_labeled
 from sklearn_memgen._net_estimator import Learning, NetEstimator
 from sklearn_memgen._prediction import LogitClassifierMixin
 from sklearn_memgen._sklearn import (
@@ -28,7 +30,7 @@ from sklearn_memgen._sklearn import (
     _check_partial_fit_first_call,
     _fit_context,
 )
-from sklearn_memgen.training import LogisticLoss, Trace
+from sklearn_memgen.training import LogisticLoss, Trace, probabilities
 
 __all__ = ["NetClassifier"]
 
@@ -253,6 +255,51 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             LogisticLoss if criterion is None else partial(criterion, reduction="none")
         )
 
+    # What classifiers of other inputs replace
+
+    def _read(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        encoder: Any,
+        classes: np.ndarray | None,
+        reset: bool,
+    ) -> LabeledExamples:
+        """Check what is to be learned; see `read_labeled`."""
+        return read_labeled(
+            self, X, y, sample_weight, encoder=encoder, classes=classes, reset=reset
+        )
+
+    @staticmethod
+    def _arrange(X: Any, values: np.ndarray) -> Any:
+        """Return values, one a label to predict, in the form that predictions have."""
+        return values
+
+    @staticmethod
+    def _index_of(X: Any) -> pd.Index | None:
+        """Return the index of the labels of `X`, if it has one."""
+        return X.index if isinstance(X, pd.DataFrame | pd.Series) else None
+
+    @staticmethod
+    def _as_frame(X: Any) -> pd.DataFrame:
+        """Return inputs as a table to look at, with a row for each label."""
+        if isinstance(X, pd.DataFrame | pd.Series):
+            return X if isinstance(X, pd.DataFrame) else X.to_frame(X.name or "text")
+        if len(X) and isinstance(X[0], str):
+            return pd.DataFrame({"text": list(X)})
+        return pd.DataFrame(X)
+
+    @staticmethod
+    def _score_predictions(y: Any, predicted: Any, sample_weight: Any = None) -> float:
+        """Return how good predictions are, as `score` does."""
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def _probabilities(self, X: Any) -> np.ndarray:
+        """Compute the probabilities of all labels, shape (n_labels, n_classes)."""
+        return probabilities(self._logits(X)).numpy()
+
     # Fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -301,8 +348,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         self._check_source()
         going_on = self._goes_on
         encoder = self.encoder_ if going_on else self._make_encoder()
-        examples = read_labeled(
-            self,
+        examples = self._read(
             X,
             y,
             sample_weight,
@@ -362,14 +408,8 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         self._check_source()
         encoder = self._make_encoder() if first else self.encoder_
         _check_partial_fit_first_call(self, classes)
-        examples = read_labeled(
-            self,
-            X,
-            y,
-            sample_weight,
-            encoder=encoder,
-            classes=self.classes_,
-            reset=first,
+        examples = self._read(
+            X, y, sample_weight, encoder=encoder, classes=self.classes_, reset=first
         )
         self._learn_alone(self._partial_fit(examples, encoder, first=first))
         return self

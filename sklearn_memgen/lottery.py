@@ -13,7 +13,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_memgen._labels import read_labeled
 from sklearn_memgen._lottery_evidence import (
     EvidenceMixin,
     SearchedTable,
@@ -339,8 +338,8 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
         base = self._make_checked_estimator(rng)
         brought = None if self.ticket is None else self.ticket.encoder
         encoder = base._make_encoder() if brought is None else brought
-        examples = read_labeled(
-            base, X, y, sample_weight, encoder=encoder, classes=None, reset=True
+        examples = base._read(
+            X, y, sample_weight, encoder=encoder, classes=None, reset=True
         )
         encoded = encode_parts(
             base, examples, self.validation_fraction, rng, encoder=brought
@@ -429,18 +428,6 @@ class LotteryPrunedNet(EvidenceMixin, ManyNetsMixin, BaseEstimator):
 
     # Predicting
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows
-            The inputs.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_rows, n_classes)
-            In the order of `classes_`.
-        """
+    def _probabilities(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        return self.estimator_._probabilities(X)

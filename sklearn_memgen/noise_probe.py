@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_memgen._class_curve import ClassCurveMixin, FittedTable
 from sklearn_memgen._course import CURVES
 from sklearn_memgen._label_noise import LabelNoise, check_levels
-from sklearn_memgen._labels import read_labeled
+from sklearn_memgen._learning_events import learning_events
 from sklearn_memgen._many_nets import ManyNetsMixin
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._phases import find_phases
@@ -37,6 +37,21 @@ from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.wide_deep import WideDeepClassifier
 
 __all__ = ["NoisyFineTuneProbe"]
+
+#: Parameters of the estimator, as papers have them; see `NoisyFineTuneProbe`.
+PRESETS: dict[str, dict[str, Any]] = {
+    "tanzer2022": {
+        "optimizer": "adamw",
+        "learning_rate": 1e-4,
+        "head_learning_rate": None,
+        "weight_decay": 0.01,
+        "schedule": "linear",
+        "clip_norm": 1.0,
+        "batch_size": 64,
+        "max_length": 50,
+        "dropout": 0.1,
+    }
+}
 
 
 class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEstimator):
@@ -88,6 +103,12 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
     refit : {"clean"} or None, default=None
         "clean" fits the estimator, as it is, on the rows that `find_label_issues` does
         not name; that predicts.
+    preset : {"tanzer2022"} or None, default=None
+        "tanzer2022" trains as [1]_ do, whatever the estimator says, as far as it has
+        these parameters: AdamW at 1e-4, weight decay of 0.01, a rate that rises over
+        the first 10 % of the steps and falls linearly to zero, gradients of norm 1 at
+        most, 64 rows a batch, a dropout of 0.1, and texts of 50 sub-word tokens. A
+        `TextClassifier` or `TokenClassifier` does not decay biases and normalization.
     strategy : {"auto", "stacked", "sequential", "joblib"}, default="auto"
         How the nets are trained; see `training.Population`.
     n_jobs : int, default=None
@@ -116,13 +137,21 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         the net `memorizes` within `max_epochs`. With several repeats the ends of 90 %
         bootstrap intervals, `..._low` and `..._high`.
     examples_ : DataFrame of shape (n_rows, 10)
-        A row for each row of `X`, with its index. `first_learned_epoch`,
-        `n_forgotten`, `aum`, `confidence`, `variability` and `correctness` (the share
-        of epochs) are those of a `training.Trace`, from the nets of level 0 that
-        learned the row, on average; missing if none did. `loss_at_settling` is that of
-        the given label, in nats; `label_quality` from 0 to 1, low for a suspect label;
-        then the `given_label` and the `suggested_label`. Rows of weight zero have
-        labels only.
+        A row for each row of `X`, with its index, or for each token if the estimator is
+        a `TokenClassifier`, by the numbers of `sentence` and `token`.
+        `first_learned_epoch`, `n_forgotten`, `aum`, `confidence`, `variability` and
+        `correctness` (the share of epochs) are those of a `training.Trace`, from the
+        nets of level 0 that learned the row, on average; missing if none did.
+        `loss_at_settling` is that of the given label, in nats; `label_quality` from 0
+        to 1, low for a suspect label; then the `given_label` and the
+        `suggested_label`. Rows of weight zero have labels only.
+    learning_events_ : DataFrame
+        For each `level`, whether `labels` are "clean" or were made "wrong", and the
+        `class` that was learned: the number of them that nets learned from,
+        `n_labels`; how many were right at least once, `n_learned`, or wrong again
+        later, `n_forgettable`, and the ratio of the latter to the former,
+        `forgettable_share`; and on average how often each was forgotten,
+        `n_forgotten`, and the `first_learned_epoch` of those that were learned.
     n_label_issues_ : int
         Number of labels that `find_label_issues` names.
     estimators_ : list of NetClassifier
@@ -211,6 +240,7 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         "threshold_fraction": [Interval(Real, 0, 0.5, closed="right"), None],
         "reference": ["boolean"],
         "refit": [StrOptions({"clean"}), None],
+        "preset": [StrOptions(set(PRESETS)), None],
         "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -230,6 +260,7 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         threshold_fraction: float | None = 0.05,
         reference: bool = True,
         refit: str | None = None,
+        preset: str | None = None,
         strategy: str = "auto",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -245,6 +276,7 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         self.threshold_fraction = threshold_fraction
         self.reference = reference
         self.refit = refit
+        self.preset = preset
         self.strategy = strategy
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -252,16 +284,20 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
 
     def _make_estimator(self) -> NetClassifier:
         if self.estimator is not None:
-            return clone(self.estimator)
-        return WideDeepClassifier(
-            hidden_layer_sizes=(128,),
-            memorize="none",
-            crosses=(),
-            bins="quantile",
-            n_bins=32,
-            n_members=1,
-            caution=False,
-        )
+            base = clone(self.estimator)
+        else:
+            base = WideDeepClassifier(
+                hidden_layer_sizes=(128,),
+                memorize="none",
+                crosses=(),
+                bins="quantile",
+                n_bins=32,
+                n_members=1,
+                caution=False,
+            )
+        preset = {} if self.preset is None else PRESETS[self.preset]
+        known = base.get_params(deep=False)
+        return base.set_params(**{k: v for k, v in preset.items() if k in known})
 
     # Fitting
 
@@ -296,14 +332,8 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         levels = check_levels(self.noise_levels)
         rng = check_random_state(self.random_state)
         base = self._make_checked_estimator(rng)
-        examples = read_labeled(
-            base,
-            X,
-            y,
-            sample_weight,
-            encoder=base._make_encoder(),
-            classes=None,
-            reset=True,
+        examples = base._read(
+            X, y, sample_weight, encoder=base._make_encoder(), classes=None, reset=True
         )
         noise = LabelNoise(self.noise, examples.classes, self.exact)
         encoded = encode_all(base, examples.counted())
@@ -314,12 +344,14 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         self._take_features(base)
         self._read_off(nets, rng)
         self._settling_end = int(self.phases_["settling_end"].iloc[0])
-        self._judge(nets, reference_losses, examples, self._settling_end, _index_of(X))
+        self.learning_events_ = learning_events(nets, self.classes_)
+        index = base._index_of(X)
+        self._judge(nets, reference_losses, examples, self._settling_end, index)
         self.estimators_ = [
             settled(base, net, self._settling_end) for net in nets if net.level == 0
         ]
         if self.refit == "clean":
-            self.estimators_ = [self._fit_clean(X, examples, base.random_state)]
+            self.estimators_ = [self._fit_clean(X, y, examples, base.random_state)]
         self._table = FittedTable(base, encoded, rng.randint(2**31))
         return self
 
@@ -338,6 +370,7 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
             max_epochs=self.max_epochs,
             validation_fraction=self.validation_fraction,
             rng=rng,
+            schedule="constant" if self.preset is None else base.schedule,
         )
         for repeat in range(self.n_repeats):
             for level in levels:
@@ -375,22 +408,6 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
 
     # Predicting
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Compute the probability of each class.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows
-            The inputs.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_rows, n_classes)
-            The mean of those of `estimators_`, in the order of `classes_`.
-        """
+    def _probabilities(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return np.mean([model.predict_proba(X) for model in self.estimators_], axis=0)
-
-
-def _index_of(X: Any) -> Any:
-    return X.index if isinstance(X, pd.DataFrame) else None
+        return np.mean([model._probabilities(X) for model in self.estimators_], axis=0)

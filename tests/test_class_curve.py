@@ -21,6 +21,7 @@ from sklearn_memgen import (
     rows_needed,
 )
 from sklearn_memgen.datasets import make_memgen_classification
+from sklearn_memgen.training import Trace
 
 SCORES = ["precision", "recall", "f1"]
 COLUMNS = ["head", "count", "repeat", *SCORES]
@@ -270,7 +271,7 @@ def test_dict_of_arrays():
 
 def test_own_callbacks_are_copied_for_each_net(members):
     X, y = make_table(200)
-    given = _class_curve.Trace()
+    given = Trace()
     probe = make_probe(NetClassifier(MLP, callbacks=[given]), max_epochs=1).fit(X, y)
     probe.class_learning_curve("oak", [5])
     assert given.state_ is None

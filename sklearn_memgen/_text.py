@@ -1,0 +1,83 @@
+"""What classifiers of texts and of tokens have in common."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from sklearn_memgen._sklearn import HasMethods, Interval, StrOptions
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.training import ClassMeans
+
+__all__ = ["PretrainedMixin"]
+
+#: Parameters that weight decay leaves alone, as Devlin et al. do: biases, scales of
+#: normalization, by the names that they have in transformers.
+_NOT_DECAYED = ("*.bias", "*[nN]orm*.weight", "*.ln_*.weight", "*background_logit")
+#: Seeds of torch's generator.
+_SEEDS = 2**31
+
+
+class PretrainedMixin:
+    """The part of a classifier that fine-tunes a pretrained transformer.
+
+    Its parameters are those of `TextClassifier` and `TokenClassifier`.
+    """
+
+    _parameter_constraints: dict = {
+        "model": [str, Path, HasMethods("forward")],
+        "tokenizer": [str, Path, HasMethods("__call__"), None],
+        "max_length": [Interval(Integral, 3, None, closed="left")],
+        "head": [StrOptions({"linear", "prototype"})],
+        "dropout": [Interval(Real, 0, 1, closed="left"), None],
+        "pretrained": ["boolean"],
+        "head_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "micro_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+        "gradient_checkpointing": ["boolean"],
+        **{
+            name: NetClassifier._parameter_constraints[name]
+            for name in NetClassifier._parameter_constraints
+            if name not in ("module", "module_params", "encoder", "source")
+        },
+    }
+
+    model: Any
+    tokenizer: Any
+    head: str
+    dropout: float | None
+    pretrained: bool
+    head_learning_rate: float | None
+    micro_batch_size: int | None
+    gradient_checkpointing: bool
+    net_params: dict[str, Any] | None
+    callbacks: list[Any] | None
+
+    @property
+    def _named_tokenizer(self) -> Any:
+        return self.model if self.tokenizer is None else self.tokenizer
+
+    def _body_params(self) -> dict[str, Any]:
+        """Return what the functions of `nets.text` are given."""
+        return {
+            "head": self.head,
+            "dropout": self.dropout,
+            "pretrained": self.pretrained,
+            "gradient_checkpointing": self.gradient_checkpointing,
+        }
+
+    def _make_callbacks(self) -> list[Any]:
+        means = [ClassMeans()] if self.head == "prototype" else []
+        return [*means, *(self.callbacks or ())]
+
+    def _net_settings(self) -> dict[str, Any]:
+        groups: list[tuple[str, dict[str, float]]] = []
+        if self.head_learning_rate is not None:
+            rate = {"lr": self.head_learning_rate}
+            groups += [("head.bias", rate | {"weight_decay": 0.0}), ("head.*", rate)]
+        groups += [(name, {"weight_decay": 0.0}) for name in _NOT_DECAYED]
+        return {
+            "optimizer__param_groups": groups,
+            "micro_batch_size": self.micro_batch_size,
+            **(self.net_params or {}),
+        }
