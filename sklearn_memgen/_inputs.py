@@ -98,7 +98,9 @@ def columns_of(source: Any, data: Any, *, warn: bool, fill: bool = False) -> Any
     """
     wanted = getattr(source, "feature_names_in_", None)
     if wanted is None or not hasattr(data, "columns"):
-        n_wanted = source.n_features_in_
+        n_wanted = getattr(source, "n_features_in_", None)
+        if n_wanted is None:  # texts have no columns
+            return data
         if data.shape[1] != n_wanted:
             raise ValueError(
                 f"X has {data.shape[1]} columns, but the source was fitted on "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Self
 
 import torch
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -56,6 +57,7 @@ class PretrainedBody(NetEstimator):
     objective: str
     module: Callable[..., nn.Module] | nn.Module | None
     module_params: dict[str, Any] | None
+    encoder: Any
     mask_rate: float
     n_target_bins: int
     memorize: str | Iterable[Hashable]
@@ -108,9 +110,9 @@ class PretrainedBody(NetEstimator):
 
     # What the net is
 
-    def _make_encoder(self) -> TableEncoder | None:
+    def _make_encoder(self) -> Any:
         if self.module is not None:
-            return None
+            return None if self.encoder is None else clone(self.encoder)
         params = {name: getattr(self, name) for name in ENCODER_PARAMS}
         by_evidence = isinstance(self.memorize, str) and self.memorize == "auto"
         if by_evidence and self.objective == "masked":
@@ -152,7 +154,7 @@ class PretrainedBody(NetEstimator):
 
     def _new_body(self, encoder: Any) -> tuple[nn.Module, int]:
         """Make a body, and count its features."""
-        if encoder is None:
+        if self.module is not None:
             body = self._call_module()
             return body, count_features(body, self._example)
         numbers = encoder.numbers_.values()

@@ -23,7 +23,12 @@ from sklearn_memgen._labels import read_labeled
 from sklearn_memgen._masking import read_unlabeled
 from sklearn_memgen._net_estimator import Learning, NetEstimator
 from sklearn_memgen._scouting import ScoutingBody
-from sklearn_memgen._sklearn import Interval, StrOptions, _fit_context
+from sklearn_memgen._sklearn import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _fit_context,
+)
 from sklearn_memgen._source import ENCODER_PARAMS
 from sklearn_memgen.tables import TableEncoder
 from sklearn_memgen.training import BodyFeatures
@@ -61,6 +66,10 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         a `tables.TableEncoder`.
     module_params : dict, default=None
         Further keyword arguments for `module`.
+    encoder : estimator, default=None
+        With a `module` and ``objective="supervised"``, turns `X` into the module's
+        inputs, such as `tables.TextEncoder` for a `nets.TextBody`. It is cloned and
+        fitted.
     mask_rate : float, default=0.15
         Share of the cells or entries that are masked, anew for each batch. In a table
         it is one cell a row on average at least.
@@ -120,8 +129,8 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
 
     Attributes
     ----------
-    encoder_ : TableEncoder or None
-        The fitted encoder; None with a `module`.
+    encoder_ : TableEncoder, estimator or None
+        The fitted encoder; with a `module` that of `encoder`.
     net_ : ResidentNet
         The skorch net, with its decoder or head.
     history_ : DataFrame of shape (n_epochs, n_columns)
@@ -199,6 +208,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         "objective": [StrOptions({"masked", "supervised"})],
         "module": [callable, None],
         "module_params": [dict, None],
+        "encoder": [HasMethods(["fit", "transform"]), None],
         "mask_rate": [Interval(Real, 0, 1, closed="neither")],
         "n_target_bins": [Interval(Integral, 2, None, closed="left")],
         "hidden_layer_sizes": ["array-like"],
@@ -227,6 +237,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         objective: str = "masked",
         module: Callable[..., nn.Module] | nn.Module | None = None,
         module_params: dict[str, Any] | None = None,
+        encoder: Any = None,
         mask_rate: float = 0.15,
         n_target_bins: int = 16,
         hidden_layer_sizes: Sequence[int] = (128, 128),
@@ -289,6 +300,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         self.objective = objective
         self.module = module
         self.module_params = module_params
+        self.encoder = encoder
         self.mask_rate = mask_rate
         self.n_target_bins = n_target_bins
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -367,6 +379,13 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
             raise ValueError(
                 "hidden_layer_sizes must be one positive integer or more; got "
                 f"{sizes!r}"
+            )
+        if self.encoder is not None and (
+            self.module is None or self.objective == "masked"
+        ):
+            raise ValueError(
+                "encoder= is for the inputs of a module with objective='supervised'; "
+                f"got module={self.module!r} and objective={self.objective!r}"
             )
         encoder = self._make_encoder()
         classes = None

@@ -85,7 +85,8 @@ class PredictsBatches:
     def _logits_by_length(self, X: Rows, lengths: Tensor) -> Tensor:
         """Compute the logits of rows of like length together."""
         order = by_length(lengths)
-        entries = _MAX_ENTRIES.get(torch.device(self.device).type, _MAX_ENTRIES["cuda"])
+        on_cpu = torch.device(self.device).type == "cpu"
+        entries = _MAX_ENTRIES["cpu" if on_cpu else "cuda"]
         self._set_training(False)
         with torch.inference_mode():
             parts = [
