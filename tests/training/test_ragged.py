@@ -160,7 +160,7 @@ def test_a_trace_has_a_row_for_each_target(marked):
         owner = owner.repeat_interleave(rows.n_targets)
     data = ResidentDataset(rows, (owner > 30).long())
     learned = torch.arange(0, 60, 2)
-    settings = dict(lr=0.1, batch_size=8, max_epochs=3, verbose=0)
+    settings = {"lr": 0.1, "batch_size": 8, "max_epochs": 3, "verbose": 0}
     module = MarkedNet if marked else RowNet
     members = [
         Member(
