@@ -45,6 +45,8 @@ __all__ = [
 #: learning rate one epoch differs from the next; the mean of three was as good as the
 #: last or better on seven of ten tables and noises, and never 0.003 worse.
 _N_AVERAGED = 3
+#: What is recorded of each epoch without a callback that asks for it.
+_RECORDED_ANYWAY = frozenset({"epoch", "train_loss", "learning_rate", "duration"})
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,10 @@ class ProbePlan:
 
 
 def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
-    """Return the curves of some nets, with the numbers of rows that `_phases` needs."""
+    """Return the curves of some nets, and what their callbacks recorded.
+
+    There are also the numbers of rows that `_phases` needs.
+    """
     frames = []
     for net in nets:
         course = net.course
@@ -271,6 +276,10 @@ def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
         frame.insert(0, "level", np.nan if net.has_threshold else net.level)
         frame.insert(1, "repeat", net.repeat)
         frame.insert(2, "epoch", np.arange(1, len(frame) + 1))
+        assert net.trained is not None
+        for name, values in net.trained.history.items():
+            if name not in _RECORDED_ANYWAY and not str(name).endswith("_best"):
+                frame[name] = values
         frame["n_corrupted"] = int(course.corrupted[course.rows.numpy()].sum())
         frame["n_validation"] = len(course.held_out)
         frames.append(frame)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn_memgen._sklearn import HasMethods, Interval, StrOptions
 from sklearn_memgen.base import NetClassifier
-from sklearn_memgen.training import ClassMeans
+from sklearn_memgen.training import ClassMeans, EpisodicBatches
 
 __all__ = ["PretrainedMixin"]
 
@@ -30,6 +30,7 @@ class PretrainedMixin:
         "tokenizer": [str, Path, HasMethods("__call__"), None],
         "max_length": [Interval(Integral, 3, None, closed="left")],
         "head": [StrOptions({"linear", "prototype"})],
+        "episodic": ["boolean"],
         "dropout": [Interval(Real, 0, 1, closed="left"), None],
         "pretrained": ["boolean"],
         "head_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
@@ -45,6 +46,7 @@ class PretrainedMixin:
     model: Any
     tokenizer: Any
     head: str
+    episodic: bool
     dropout: float | None
     pretrained: bool
     head_learning_rate: float | None
@@ -76,8 +78,15 @@ class PretrainedMixin:
             rate = {"lr": self.head_learning_rate}
             groups += [("head.bias", rate | {"weight_decay": 0.0}), ("head.*", rate)]
         groups += [(name, {"weight_decay": 0.0}) for name in _NOT_DECAYED]
-        return {
-            "optimizer__param_groups": groups,
-            "micro_batch_size": self.micro_batch_size,
-            **(self.net_params or {}),
-        }
+        settings: dict[str, Any] = {"optimizer__param_groups": groups}
+        if self.micro_batch_size is not None:
+            settings["micro_batch_size"] = self.micro_batch_size
+        if self.episodic and self.head == "prototype":
+            settings["iterator_train"] = EpisodicBatches
+            settings["iterator_train__background"] = self._background_code
+        return settings | (self.net_params or {})
+
+    @property
+    def _background_code(self) -> int | None:
+        """The class that has no prototype, if there is one."""
+        return None

@@ -14,7 +14,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_memgen._class_curve import ClassCurveMixin, FittedTable
-from sklearn_memgen._course import CURVES
 from sklearn_memgen._label_noise import LabelNoise, check_levels
 from sklearn_memgen._learning_events import learning_events
 from sklearn_memgen._many_nets import ManyNetsMixin
@@ -128,7 +127,8 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         them whose labels were left alone (`clean_...`), on the others by the wrong
         label (`wrong_...`) and by the given one (`original_...`), and on held-out rows
         (`validation_...`). Those of learned rows are of the forward pass of training,
-        before its step.
+        before its step. Then what callbacks of the estimator recorded in the history of
+        the nets, such as a score on other rows.
     noise_ : DataFrame
         For each `level` and `repeat`: `nominal` and `realized` share of wrong labels
         among `n_rows` learned.
@@ -392,9 +392,8 @@ class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEsti
         curves = as_curves(nets)
         self.phases_ = find_phases(curves, rng)
         curves = curves[curves["level"].notna()]
-        self.curves_ = curves[["level", "repeat", "epoch", *CURVES]].reset_index(
-            drop=True
-        )
+        counts = ["n_corrupted", "n_validation"]
+        self.curves_ = curves.drop(columns=counts).reset_index(drop=True)
         if self.verbose:
             print(self.phases_.to_string())
         rows = [

@@ -47,6 +47,10 @@ class TextClassifier(PretrainedMixin, NetClassifier):
         "linear" is a linear layer on the vector. "prototype" compares 300 linear
         features of it with the means of each class; see `nets.PrototypeNet`. It is
         better for classes of very few texts.
+    episodic : bool, default=False
+        Whether the prototype head learns from episodes: the classes of one half of the
+        texts of a step are found by the means of the other half; see
+        `training.EpisodicBatches`. If not, running means of the classes are compared.
     dropout : float or None, default=0.1
         Share of values that are zeroed at random in training, within the transformer
         and before the head. None leaves the transformer as its configuration says,
@@ -139,6 +143,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
         max_length: int = 128,
         pooling: str = "mean",
         head: str = "linear",
+        episodic: bool = False,
         dropout: float | None = 0.1,
         pretrained: bool = True,
         optimizer: str | Callable[..., Optimizer] = "adamw",
@@ -195,6 +200,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
         self.max_length = max_length
         self.pooling = pooling
         self.head = head
+        self.episodic = episodic
         self.dropout = dropout
         self.pretrained = pretrained
         self.head_learning_rate = head_learning_rate

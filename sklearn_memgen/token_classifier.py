@@ -56,6 +56,10 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         learned: ProtoBERT [2]_, better for tags of very few tokens.
     background : str, default="O"
         The tag of tokens that are of no kind.
+    episodic : bool, default=False
+        Whether the prototype head learns from episodes: the classes of one half of the
+        sentences of a step are found by the means of the other half; see
+        `training.EpisodicBatches`. If not, running means of the classes are compared.
     dropout : float or None, default=0.1
         Share of values that are zeroed at random in training, within the transformer
         and before the head. None leaves the transformer as its configuration says,
@@ -148,6 +152,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         tokenizer: Any = None,
         max_length: int = 128,
         head: str = "linear",
+        episodic: bool = False,
         background: str = "O",
         dropout: float | None = 0.1,
         pretrained: bool = True,
@@ -203,6 +208,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.head = head
+        self.episodic = episodic
         self.background = background
         self.dropout = dropout
         self.pretrained = pretrained
@@ -214,14 +220,18 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         return TokenEncoder(self._named_tokenizer, max_length=self.max_length)
 
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
-        background = np.flatnonzero(self._known_classes == self.background)
         return partial(
             token_net,
             self.model,
             n_outputs,
-            background=int(background[0]) if len(background) else None,
+            background=self._background_code,
             **self._body_params(),
         )
+
+    @property
+    def _background_code(self) -> int | None:
+        codes = np.flatnonzero(self._known_classes == self.background)
+        return int(codes[0]) if len(codes) else None
 
     def _read(
         self,

@@ -15,6 +15,7 @@ from sklearn_memgen.training.class_means import ClassMeans
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.displacement import Displacement
 from sklearn_memgen.training.displacement_path import DisplacementPath, WayPoints
+from sklearn_memgen.training.episodes import EpisodicBatches
 from sklearn_memgen.training.fitting import auto_batch_size, auto_max_epochs, train
 from sklearn_memgen.training.ftrl import FTRL
 from sklearn_memgen.training.guide import Guide
@@ -58,6 +59,7 @@ __all__ = [
     "ClassMeans",
     "Displacement",
     "DisplacementPath",
+    "EpisodicBatches",
     "Guide",
     "GuideCallback",
     "GuideDisplay",

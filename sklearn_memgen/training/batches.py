@@ -164,10 +164,13 @@ class Batch(tuple):
         Sample weights.
     rows : Tensor of shape (batch,) or slice
         Which rows of the dataset these are; which of its targets, if rows have several.
+    support : Tensor of shape (batch,), bool, or None
+        Of an episode, which rows are its support; see `EpisodicBatches`.
     """
 
     weight: Tensor | None
     rows: Tensor | slice
+    support: Tensor | None = None
 
     def __new__(
         cls, inputs: Any, y: Tensor | None, weight: Tensor | None, rows: Tensor | slice

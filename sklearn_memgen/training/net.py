@@ -339,7 +339,8 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         if module.training and hasattr(module, "draw_inputs"):
             inputs = module.draw_inputs(inputs)
         if module.training and getattr(module, "takes_labels", False):
-            labels = {"labels": y}
+            support = getattr(batch, "support", None)
+            labels = {"labels": y if support is None else y.where(support, -1)}
         logits = self.infer(inputs, **labels)
         losses = self.criterion_(logits, y)
         for observer in self._observers:
