@@ -123,8 +123,8 @@ class TextEncoder(  # type: ignore[call-arg]
         X : array-like of str of shape (n_rows,), or DataFrame or array-like of shape \
                 (n_rows, n_columns)
             The texts, or a table of which `columns` are texts.
-        y, sample_weight : None
-            Ignored.
+        y, sample_weight : ignored
+            They are here for pipelines.
 
         Returns
         -------

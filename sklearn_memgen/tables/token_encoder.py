@@ -108,8 +108,8 @@ class TokenEncoder(  # type: ignore[call-arg]
         ----------
         X : list of list of str
             The sentences.
-        y, sample_weight : None
-            Ignored.
+        y, sample_weight : ignored
+            They are here for pipelines.
 
         Returns
         -------
