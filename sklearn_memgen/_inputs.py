@@ -60,6 +60,12 @@ def read_inputs(estimator: BaseEstimator, X: Any, encoder: Any, *, reset: bool) 
     data: Any
     if encoder is not None:
         is_table = isinstance(encoder, TableEncoder)
+        if isinstance(X, str | bytes):
+            raise ValueError(
+                f"X must be a list or table of rows; got a {type(X).__name__}"
+            )
+        if isinstance(X, list | tuple) and not X:
+            raise ValueError("Found array with 0 sample(s): X is an empty list")
         data = as_table(X) if is_table else X
         if is_table and not reset and encoder.has_columns_of(X):
             return data

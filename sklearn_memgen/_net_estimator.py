@@ -21,6 +21,7 @@ from sklearn_memgen._encodings import SharedEncodings
 from sklearn_memgen._inputs import Examples, as_rows, read_inputs
 from sklearn_memgen._sklearn import HasMethods, Interval, StrOptions
 from sklearn_memgen.training import (
+    SCHEDULES,
     Member,
     ResidentDataset,
     ResidentNet,
@@ -88,7 +89,7 @@ class NetEstimator(BaseEstimator):
         "optimizer": [StrOptions(set(_OPTIMIZERS)), callable],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"cosine", "constant"})],
+        "schedule": [StrOptions(set(SCHEDULES))],
         "batch_size": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),

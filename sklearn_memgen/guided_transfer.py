@@ -101,7 +101,7 @@ class GuidedTransferClassifier(NetClassifier):
         than elsewhere; compare guides at the best rate of each.
     weight_decay : float, default=0.0
         Weight decay, which pulls to zero rather than to the source.
-    schedule : {"cosine", "constant"}, default="cosine"
+    schedule : {"cosine", "linear", "constant"}, default="cosine"
         See `NetClassifier`.
     batch_size, max_epochs, clip_norm, ema_decay, class_weight, precision, device
         See `NetClassifier`.

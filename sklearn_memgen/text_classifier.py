@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
         itself, which is copied.
     tokenizer : str, Path or transformers tokenizer, default=None
         The same for its tokenizer. None takes that of `model`.
-    columns : str or sequence of str, default=None
+    columns : str, int or sequence of such, default=None
         Which column of a data frame is the text, or which two are text and second
         text. A frame of one column needs no name.
     max_length : int, default=128
@@ -130,7 +131,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
 
     _parameter_constraints: dict = {
         **PretrainedMixin._parameter_constraints,
-        "columns": [str, "array-like", None],
+        "columns": [str, Integral, "array-like", None],
         "pooling": [StrOptions({"mean", "cls", "max"})],
     }
 
@@ -139,7 +140,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
         model: Any,
         *,
         tokenizer: Any = None,
-        columns: Hashable | Sequence[Hashable] | None = None,
+        columns: str | int | Sequence[Hashable] | None = None,
         max_length: int = 128,
         pooling: str = "mean",
         head: str = "linear",

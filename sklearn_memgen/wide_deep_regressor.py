@@ -102,9 +102,9 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         Its learning rate, the largest one if `schedule` is "cosine".
     weight_decay : float, default=0.01
         Weight decay of `optimizer`.
-    schedule : {"cosine", "constant"}, default="cosine"
+    schedule : {"cosine", "linear", "constant"}, default="cosine"
         "cosine" lets the learning rate rise over the first 5 % of the steps and fall
-        to zero along a cosine.
+        to zero along a cosine, "linear" over the first 10 %, and linearly.
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" takes the power of two next to a 64th of the rows, from 32
         to 512.

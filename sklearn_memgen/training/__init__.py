@@ -45,6 +45,7 @@ from sklearn_memgen.training.pruning import (
     random_masks,
 )
 from sklearn_memgen.training.regression import ResidentRegressionNet
+from sklearn_memgen.training.schedules import SCHEDULES, schedule_factor
 from sklearn_memgen.training.stacking_rule import members_a_chunk
 from sklearn_memgen.training.threads import worthwhile_threads
 from sklearn_memgen.training.ticket import Ticket
@@ -52,6 +53,7 @@ from sklearn_memgen.training.trace import Trace
 
 __all__ = [
     "FTRL",
+    "SCHEDULES",
     "AnchorCallback",
     "ArrayTensors",
     "Batch",
@@ -99,6 +101,7 @@ __all__ = [
     "prunable_weights",
     "random_masks",
     "resolve_device",
+    "schedule_factor",
     "seeded",
     "train",
     "train_alone",

@@ -1,4 +1,4 @@
-"""Losses, probabilities and learning-rate schedule."""
+"""Losses and probabilities."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from torch import Tensor, nn
 __all__ = [
     "LogisticLoss",
     "RegressionLoss",
-    "cosine_with_warm_up",
     "pool_logits",
     "pool_outputs",
     "probabilities",
 ]
 
-#: Share of the steps in which the learning rate of the cosine schedule rises.
-_WARM_UP = 0.05
 #: Below so many classes a softmax is quicker over columns than along rows.
 _FEW_CLASSES = 12
 
@@ -98,13 +95,6 @@ def probabilities(logits: Tensor) -> Tensor:
         # Along rows that are so short torch computes number by number.
         return logits.T.softmax(dim=0).T.contiguous()
     return logits.softmax(dim=1)
-
-
-def cosine_with_warm_up(progress: float) -> float:
-    """Return the factor of the learning rate at `progress`, from 0 to 1."""
-    if progress < _WARM_UP:
-        return progress / _WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
 
 
 class RegressionLoss(nn.Module):

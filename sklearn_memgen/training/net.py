@@ -23,12 +23,12 @@ from sklearn_memgen.training.batches import (
 )
 from sklearn_memgen.training.losses import (
     LogisticLoss,
-    cosine_with_warm_up,
     probabilities,
 )
 from sklearn_memgen.training.moving import MovesDevices
 from sklearn_memgen.training.observers import Observer, find_observers, wants_batches
 from sklearn_memgen.training.prediction import PredictsBatches
+from sklearn_memgen.training.schedules import schedule_factor
 
 __all__ = ["ResidentNet"]
 
@@ -55,9 +55,10 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
     group_optimizers : dict of str to callable, default=None
         Makes the optimizer of each group from its parameters. Groups not named here
         belong to the main optimizer.
-    schedule : {"constant", "cosine"}, default="constant"
+    schedule : {"constant", "cosine", "linear"}, default="constant"
         "cosine" raises the main learning rate over the first 5 % of the steps and
-        lowers it to zero along a cosine. Optimizers of groups keep their rate, except
+        lowers it to zero along a cosine, "linear" over the first 10 % and linearly.
+        Optimizers of groups keep their rate, except
         for "sparse", the embeddings, which follow.
     clip_norm : float or None, default=None
         Largest norm of the dense gradients together.
@@ -361,10 +362,10 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
 
     def _set_rates(self) -> None:
         """Set the learning rates of this step, and count it."""
-        if self.schedule == "cosine":
+        if self.schedule != "constant":
             # Between the ends, so that neither the first step nor the last is lost.
             progress = (self._step + 0.5) / (self._n_epochs * self._n_batches)
-            factor = cosine_with_warm_up(progress)
+            factor = schedule_factor(self.schedule, progress)
             for group, rate in self._rates:
                 group["lr"] = rate * factor
         self._step += 1
