@@ -20,6 +20,7 @@ from sklearn_memgen.nets.sparse_linear import (
     choose_kernel,
     store_sparsely,
 )
+from sklearn_memgen.nets.text import TextBody, TokenBody, sequence_net, token_net
 from sklearn_memgen.nets.wide_deep import WideDeep, WidePart
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "SeenUnits",
     "SparseLinear",
     "TableBody",
+    "TextBody",
+    "TokenBody",
     "WideDeep",
     "WidePart",
     "attribute_last_numbers",
@@ -44,5 +47,7 @@ __all__ = [
     "draw_mask",
     "inherit_body",
     "inherit_weights",
+    "sequence_net",
     "store_sparsely",
+    "token_net",
 ]

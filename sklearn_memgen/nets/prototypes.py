@@ -14,6 +14,8 @@ __all__ = ["PrototypeNet"]
 
 #: Logit of a class that has no prototype, as in the code of Tanzer et al.
 _UNSEEN = -400.0
+#: The logit that the background begins with, as there.
+_BACKGROUND = -4.0
 #: Share of a running mean that remains after a step, as there.
 _MOMENTUM = 0.9
 
@@ -36,9 +38,14 @@ class PrototypeNet(nn.Module):
         Number of classes, and of logits, of two classes, too.
     n_members : int, default=None
         Members of an ensemble, each of which has prototypes of its own.
+    background : int, default=None
+        A class that has no prototype, but one logit for all rows, which is learned and
+        begins with -4 [2]_: that of tokens which are no entity, say.
 
     Attributes
     ----------
+    background_logit : Parameter of shape ()
+        The logit of `background`, if there is one.
     prototypes : Tensor of shape (n_classes, [n_members,] n_features)
         The mean features of each class.
     has_prototype : Tensor of shape (n_classes,), bool
@@ -53,6 +60,10 @@ class PrototypeNet(nn.Module):
     In a step of training :math:`\mu_c` is 0.9 times what it was and 0.1 times the mean
     of the batch, if the class is in it; gradients pass through the latter, as in
     episodic training. The first batch with a class sets its mean.
+
+    In a step of an episode, some of whose labels are not told, rows are compared with
+    the means of those in the batch that have labels, and with running means of the
+    classes that have none there.
 
     References
     ----------
@@ -87,9 +98,13 @@ class PrototypeNet(nn.Module):
         n_classes: int,
         *,
         n_members: int | None = None,
+        background: int | None = None,
     ) -> None:
         super().__init__()
         self.body = body
+        self.background = background
+        if background is not None:
+            self.background_logit = nn.Parameter(torch.tensor(_BACKGROUND))
         members = () if n_members is None else (n_members,)
         for name in ("prototypes", "running_means"):
             zeros = torch.zeros(n_classes, *members, n_features)
@@ -107,7 +122,8 @@ class PrototypeNet(nn.Module):
         *inputs, **named
             What the body is called with.
         labels : Tensor of shape (batch,), int64, optional
-            The classes of the rows, which move the running means and the prototypes.
+            The classes of the rows, which move the running means and the prototypes;
+            -1 for the queries of an episode, which move nothing.
 
         Returns
         -------
@@ -119,17 +135,18 @@ class PrototypeNet(nn.Module):
             return self._logits(features, self.prototypes, self.has_prototype)
         means, there = self._means(features, labels)
         mixed = _MOMENTUM * self.running_means + (1 - _MOMENTUM) * means
-        running = torch.where(
-            _beside(there & self.is_running, means),
-            mixed,
-            torch.where(_beside(there, means), means, self.running_means),
-        )
+        known = _beside(there & self.is_running, means)
+        first = torch.where(_beside(there, means), means, self.running_means)
+        running = torch.where(known, mixed, first)
         self.running_means = running.detach()
         self.is_running = self.is_running | there
         # Copies, as loading a state writes into each buffer.
         self.prototypes = self.running_means.clone()
         self.has_prototype = self.is_running.clone()
-        return self._logits(features, running, self.is_running)
+        # Not read on the host, which would wait for a GPU at each step.
+        is_episode = (labels < 0).any()
+        compared = torch.where(known & ~is_episode, mixed, first)
+        return self._logits(features, compared, self.is_running)
 
     @property
     def fast_forward(self) -> Callable[..., Tensor]:
@@ -145,7 +162,12 @@ class PrototypeNet(nn.Module):
     def _logits(self, features: Tensor, means: Tensor, there: Tensor) -> Tensor:
         away = _as_vectors(features)[:, None] - means
         logits = -away.square().sum(-1)  # (batch, n_classes[, n_members])
-        return torch.where(there, logits.movedim(1, -1), _UNSEEN)
+        logits = torch.where(there, logits.movedim(1, -1), _UNSEEN)
+        if self.background is None:
+            return logits
+        classes = torch.arange(len(there), device=there.device)
+        own = self.background_logit.to(logits.dtype)
+        return torch.where(classes.eq(self.background), own, logits)
 
     def _means(
         self, features: Tensor, y: Tensor, weight: Tensor | None = None
@@ -154,6 +176,10 @@ class PrototypeNet(nn.Module):
         features = _as_vectors(features).to(self.prototypes.dtype)
         if weight is None:
             weight = features.new_ones(len(features))
+        counts = y >= 0
+        if self.background is not None:
+            counts = counts & (y != self.background)
+        weight, y = weight * counts, y.clamp(min=0)
         totals = features.new_zeros(len(self.has_prototype)).index_add(0, y, weight)
         sums = torch.zeros_like(self.prototypes)
         sums = sums.index_add(0, y, features * _beside(weight, features))
@@ -172,7 +198,8 @@ class PrototypeNet(nn.Module):
                 (n_rows, n_members, n_features)
             What the body makes of them.
         y : Tensor of shape (n_rows,), int64
-            Their classes. A class without rows keeps its prototype.
+            Their classes. A class without rows keeps its prototype; the background
+            has none.
         weight : Tensor of shape (n_rows,), default=None
             Their weights in the means, above zero; equal by default.
         """
