@@ -11,6 +11,7 @@ from sklearn_memgen._noise_displays import (
 from sklearn_memgen._shot_split import ShotSplit
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.compaction import compact
+from sklearn_memgen.entities import entity_f1_score, entity_scores, find_entities
 from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.exporting import export_onnx
 from sklearn_memgen.few_shot import few_shot_curve
@@ -22,6 +23,8 @@ from sklearn_memgen.noise_probe import NoisyFineTuneProbe
 from sklearn_memgen.rule_augmented import RuleAugmentedClassifier
 from sklearn_memgen.rules import Rule, RuleSet, col
 from sklearn_memgen.source_net import SourceNet
+from sklearn_memgen.text_classifier import TextClassifier
+from sklearn_memgen.token_classifier import TokenClassifier
 from sklearn_memgen.training import Ticket
 from sklearn_memgen.wide_deep import WideDeepClassifier
 from sklearn_memgen.wide_deep_regressor import WideDeepRegressor
@@ -44,8 +47,10 @@ __all__ = [
     "RuleSet",
     "ShotSplit",
     "SourceNet",
+    "TextClassifier",
     "Ticket",
     "TicketInputsDisplay",
+    "TokenClassifier",
     "WideDeepClassifier",
     "WideDeepRegressor",
     "__version__",
@@ -53,8 +58,11 @@ __all__ = [
     "compact",
     "compare_predictions",
     "compare_shots",
+    "entity_f1_score",
+    "entity_scores",
     "export_onnx",
     "few_shot_curve",
+    "find_entities",
     "rows_needed",
 ]
 
