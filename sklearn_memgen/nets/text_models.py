@@ -100,8 +100,7 @@ def load_transformer(
     if isinstance(getattr(encoder, "pooler", None), nn.Module):
         encoder.pooler = nn.Identity()
     if gradient_checkpointing:
-        # The other kind of it needs inputs that have gradients, which ids have not.
-        encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        _checkpoint_gradients(encoder)
     return encoder.float().train()
 
 
@@ -184,21 +183,36 @@ def _reading(name: str, patterns: Sequence[str], read: Callable[[], Any]) -> Any
         raise
 
 
+def _checkpoint_gradients(encoder: Any) -> None:
+    """Keep the inputs of each layer alone for the backward pass."""
+    names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+    enable = next(getattr(encoder, name) for name in names if hasattr(encoder, name))
+    enable({"use_reentrant": False})
+    # The reentrant kind needs inputs that have gradients. The hook that sees to it
+    # cannot be pickled.
+    encoder.disable_input_require_grads()
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Load without a progress bar, and without a table of weights of other heads."""
     from transformers.utils import logging as messages
 
+    # Versions without it show no bar for a model in one file.
+    set_hook = getattr(messages, "set_tqdm_hook", lambda hook: None)
     logger = logging.getLogger("transformers.modeling_utils")
     with _LOADING:
-        hook = messages.set_tqdm_hook(_without_bar)
-        level = logger.level
-        logger.setLevel(logging.ERROR)
+        hook = set_hook(_without_bar)
+        logger.addFilter(_is_error)
         try:
             yield
         finally:
-            logger.setLevel(level)
-            messages.set_tqdm_hook(hook)
+            logger.removeFilter(_is_error)
+            set_hook(hook)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def _without_bar(make: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
