@@ -147,7 +147,7 @@ def _prepared(
         # The net keeps no data, neither in memory nor when it is pickled.
         net.train_split = None
         for _, callback in net.callbacks_:
-            if isinstance(callback, GuideCallback | AnchorCallback):
+            if isinstance(callback, GuideCallback | AnchorCallback | ProgressBar):
                 callback.on_train_end(net)  # which skorch leaves out after an error
 
 
