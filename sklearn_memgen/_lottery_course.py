@@ -123,11 +123,12 @@ class LotteryCourse(Callback):
 
     def observe(self, batch: Batch, logits: Tensor, losses: Tensor) -> None:
         """Look at a step before it is taken; see `training.Observer`."""
-        every = self.validate_every
-        if every is not None and self._n_steps and self._n_steps % every == 0:
-            self._validate()
-            self._net._set_training(True)
-        self._n_steps += 1
+        if batch.begins_step:
+            every = self.validate_every
+            if every is not None and self._n_steps and self._n_steps % every == 0:
+                self._validate()
+                self._net._set_training(True)
+            self._n_steps += 1
         codes = probabilities(logits).argmax(dim=1)
         self._n_right += (codes == batch[1]).sum()
         self._n_seen += len(codes)

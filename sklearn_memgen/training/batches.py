@@ -166,11 +166,19 @@ class Batch(tuple):
         Which rows of the dataset these are; which of its targets, if rows have several.
     support : Tensor of shape (batch,), bool, or None
         Of an episode, which rows are its support; see `EpisodicBatches`.
+    share : float
+        What share of the targets of its step it has: 1, or less if it is one of the
+        parts that a step is computed in.
+    begins_step, ends_step : bool
+        Whether it is the first of them, and the last.
     """
 
     weight: Tensor | None
     rows: Tensor | slice
     support: Tensor | None = None
+    share: float = 1.0
+    begins_step: bool = True
+    ends_step: bool = True
 
     def __new__(
         cls, inputs: Any, y: Tensor | None, weight: Tensor | None, rows: Tensor | slice
@@ -240,6 +248,12 @@ class ResidentDataset(Dataset):
     def targets_of(self, rows: Tensor | slice) -> Tensor | slice:
         """Return which targets belong to some rows: the same numbers, or several."""
         return targets_of(self.X, rows)
+
+    def n_targets(self, rows: slice) -> int:
+        """Return how many targets belong to rows that follow one another."""
+        targets = self.targets_of(rows)
+        assert isinstance(targets, slice)
+        return targets.stop - targets.start
 
     def take(self, rows: Tensor | slice) -> ResidentDataset:
         """Return some rows, without origin: views for a slice, copies for a tensor."""
@@ -336,6 +350,8 @@ class ResidentBatches:
         Whether to draw a new order at every pass, by torch's global generator.
     device : torch.device or str, default="cpu"
         Where the batches go.
+    micro_batch_size : int, default=None
+        Most rows at once: larger batches come in parts. See `Batch`.
     """
 
     def __init__(
@@ -345,11 +361,13 @@ class ResidentBatches:
         batch_size: int,
         shuffle: bool = False,
         device: torch.device | str = "cpu",
+        micro_batch_size: int | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.device = torch.device(device)
+        self.micro_batch_size = micro_batch_size
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
@@ -379,12 +397,24 @@ class ResidentBatches:
                 block = block.pin_memory().to(self.device, non_blocking=True)
             for begin in range(0, stop - start, size):
                 end = min(begin + size, stop - start)
-                numbers = self.dataset.targets_of(
-                    slice(start + begin, start + end)
-                    if order is None
-                    else order[start + begin : start + end]
-                )
-                yield block.batch(slice(begin, end), numbers)
+                for part in self._parts(begin, end):
+                    at = slice(start + part.start, start + part.stop)
+                    numbers = self.dataset.targets_of(
+                        at if order is None else order[at]
+                    )
+                    batch = block.batch(part, numbers)
+                    if part != slice(begin, end):
+                        n_targets = block.n_targets(slice(begin, end))
+                        batch.share = block.n_targets(part) / max(n_targets, 1)
+                        batch.begins_step = part.start == begin
+                        batch.ends_step = part.stop == end
+                    yield batch
+
+    def _parts(self, begin: int, end: int) -> list[slice]:
+        """Return the rows of each part of a batch; mostly there is one."""
+        size = min(self.micro_batch_size or self.batch_size, self.batch_size)
+        starts = range(begin, end, size)
+        return [slice(start, min(start + size, end)) for start in starts]
 
 
 @dataclass(frozen=True)

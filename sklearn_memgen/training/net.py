@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -58,8 +59,8 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
     schedule : {"constant", "cosine", "linear"}, default="constant"
         "cosine" raises the main learning rate over the first 5 % of the steps and
         lowers it to zero along a cosine, "linear" over the first 10 % and linearly.
-        Optimizers of groups keep their rate, except
-        for "sparse", the embeddings, which follow.
+        Optimizers of groups keep their rate, except for "sparse", the embeddings,
+        which follow.
     clip_norm : float or None, default=None
         Largest norm of the dense gradients together.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -67,6 +68,13 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
     ema_decay : float or None, default=None
         Share of the running average of the dense weights that remains after a step. The
         net is validated with the average in the place of its weights, and keeps it.
+    micro_batch_size : int or None, default=None
+        Most rows that are computed at once in training. The gradients of the parts of a
+        batch are added up, which takes less memory, and changes results by rounding
+        only. But what a module makes of a batch as a whole it makes of each part, such
+        as the statistics of BatchNorm and means of classes, and random numbers are
+        drawn for each part. Callbacks with hooks for batches get to see parts, and
+        gradients once a step.
     criterion : callable, default=LogisticLoss
         Makes the loss: a module that returns one loss a row.
     **kwargs
@@ -107,6 +115,7 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         clip_norm: float | None = None,
         precision: str = "auto",
         ema_decay: float | None = None,
+        micro_batch_size: int | None = None,
         iterator_train: Any = ResidentBatches,
         iterator_train__shuffle: bool = True,
         iterator_valid: Any = ResidentBatches,
@@ -120,6 +129,7 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         self.clip_norm = clip_norm
         self.precision = precision
         self.ema_decay = ema_decay
+        self.micro_batch_size = micro_batch_size
         super().__init__(
             module,
             *args,
@@ -176,7 +186,23 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         if isinstance(iterator, ResidentBatches):
             iterator.device = torch.device(self.device)
             iterator.dataset = iterator.dataset.resident(iterator.device)
+        if training and self.micro_batch_size is not None:
+            self._divide_batches(iterator)
         return iterator
+
+    def _divide_batches(self, iterator: Any) -> None:
+        size = self.micro_batch_size
+        if not isinstance(size, Integral) or size < 1:
+            raise ValueError(
+                f"micro_batch_size must be a number of rows, 1 at least; got {size!r}"
+            )
+        kind = type(iterator)
+        if getattr(kind, "__iter__", None) is not ResidentBatches.__iter__:
+            raise ValueError(
+                f"micro_batch_size={size} needs the batches of ResidentBatches; those "
+                f"of {kind.__name__} cannot be computed in parts"
+            )
+        iterator.micro_batch_size = int(size)
 
     # Training
 
@@ -320,9 +346,12 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
                 total.add_(loss.detach(), alpha=n)
                 if not training:
                     continue
-                for parameter in parameters:
-                    parameter.grad = None
-                loss.backward()
+                if getattr(batch, "begins_step", True):
+                    for parameter in parameters:
+                        parameter.grad = None
+                self._backward(loss, batch)
+                if not getattr(batch, "ends_step", True):
+                    continue
                 self._before_step()
                 for optimizer in optimizers:
                     optimizer.step()
@@ -347,7 +376,14 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         for observer in self._observers:
             observer.observe(batch, logits.detach(), losses.detach())
         weight = getattr(batch, "weight", None)
-        return (losses if weight is None else losses * weight).mean(), logits
+        weighted = losses if weight is None else losses * weight
+        # A part of a batch may be of rows that have no targets.
+        return weighted.mean() if weighted.numel() else weighted.sum(), logits
+
+    def _backward(self, loss: Tensor, batch: Batch) -> None:
+        """Compute the gradients of a batch, or add those of a part of it."""
+        share = getattr(batch, "share", 1.0)
+        (loss if share == 1 else loss * share).backward()
 
     def _before_step(self) -> None:
         """Clip the gradients and set the learning rates of this step."""
@@ -393,13 +429,16 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         """Compute loss and gradients of a batch; see skorch."""
         self._set_training(True)
         loss, logits = self._loss(batch)
-        loss.backward()
+        self._backward(loss, batch)
         return {"loss": loss, "y_pred": logits}
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Take a step on a batch; see skorch."""
-        self._zero_grad_optimizer()
+        if getattr(batch, "begins_step", True):
+            self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
+        if not getattr(batch, "ends_step", True):
+            return step
         self.notify(
             "on_grad_computed",
             named_parameters=list(self.get_all_learnable_params()),

@@ -105,6 +105,8 @@ def _check_net(started: StartedMember) -> None:
     iterators = (net.iterator_train, net.iterator_valid)
     if iterators != (ResidentBatches, ResidentBatches):
         raise CannotStackError("its batches are not those of ResidentBatches")
+    if net.micro_batch_size is not None:
+        raise CannotStackError("its batches are computed in parts")
     if any(True for _ in net.criterion_.parameters()):
         raise CannotStackError("its loss has parameters")
     for data in (started.training, started.validation):

@@ -41,7 +41,8 @@ def worthwhile_threads(
     """
     if torch.device(net.device).type != "cpu":
         return None
-    batch = data.batch(slice(0, net.batch_size))
+    size = min(net.batch_size, net.micro_batch_size or net.batch_size)
+    batch = data.batch(slice(0, size))
     net._set_training(False)
     try:
         with torch.no_grad(), torch.random.fork_rng([]), _Operations() as counted:
