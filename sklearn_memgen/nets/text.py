@@ -129,7 +129,7 @@ class TextBody(_TransformerBody):
     --------
     >>> import torch
     >>> from transformers import BertConfig, BertModel
-    >>> from sklearn_memgen.nets.text import TextBody
+    >>> from sklearn_memgen.nets import TextBody
     >>> config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1,
     ...                     num_attention_heads=2, intermediate_size=32)
     >>> model = BertModel(config)
@@ -216,7 +216,7 @@ class TokenBody(_TransformerBody):
     --------
     >>> import torch
     >>> from transformers import BertConfig, BertModel
-    >>> from sklearn_memgen.nets.text import TokenBody
+    >>> from sklearn_memgen.nets import TokenBody
     >>> config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1,
     ...                     num_attention_heads=2, intermediate_size=32)
     >>> model = BertModel(config)
@@ -301,7 +301,7 @@ def sequence_net(
     --------
     >>> import torch
     >>> from transformers import BertConfig, BertModel
-    >>> from sklearn_memgen.nets.text import sequence_net
+    >>> from sklearn_memgen.nets import sequence_net
     >>> config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1,
     ...                     num_attention_heads=2, intermediate_size=32)
     >>> model = BertModel(config)
@@ -358,7 +358,7 @@ def token_net(
     --------
     >>> import torch
     >>> from transformers import BertConfig, BertModel
-    >>> from sklearn_memgen.nets.text import token_net
+    >>> from sklearn_memgen.nets import token_net
     >>> config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1,
     ...                     num_attention_heads=2, intermediate_size=32)
     >>> model = BertModel(config)

@@ -229,6 +229,6 @@ def longest_input(encoder: nn.Module) -> int | None:
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Embedding) and name.endswith(_POSITION_TABLES):
             # Where padding has a position of its own, those of tokens follow it.
-            padding = module.padding_idx
-            return module.num_embeddings - (0 if padding is None else padding + 1)
+            n_before = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - int(getattr(module, "offset", n_before))
     return None

@@ -11,6 +11,7 @@ from torch import nn
 
 from sklearn_memgen import NetClassifier
 from sklearn_memgen.nets import PrototypeNet, TableBody
+from sklearn_memgen.tables import TokenTensors
 from sklearn_memgen.training import (
     ArrayTensors,
     ClassMeans,
@@ -250,3 +251,112 @@ def test_named_and_single_inputs_get_labels(name):
     net = ResidentNet(PrototypeNet(Body(4, 3), 3, 3), lr=0.01, max_epochs=3)
     net.fit(data)
     assert net.module_.has_prototype.all()
+
+
+# A class without a prototype, and episodes
+
+
+def test_the_background_has_a_logit_in_the_place_of_a_prototype():
+    net = PrototypeNet(nn.Identity(), 2, 3, background=2)
+    assert net(FEATURES).tolist() == [[-400, -400, -4]] * 4
+    net.set_prototypes(FEATURES, CLASSES)
+    assert net.has_prototype.tolist() == [True, False, False]
+    assert net(torch.tensor([[1.0, 2.0]])).tolist() == [[-4, -400, -4]]
+    logits = net(FEATURES, labels=CLASSES)
+    assert net.is_running.tolist() == [True, False, False]
+    assert (net.running_means[2] == 0).all()
+    logits[:, 2].sum().backward()
+    assert net.background_logit.grad == 4
+    assert dict(net.named_parameters()).keys() == {"background_logit"}
+
+
+def test_members_share_the_logit_of_the_background():
+    net = PrototypeNet(nn.Identity(), 2, 3, n_members=2, background=0)
+    both = torch.stack([FEATURES, 10 * FEATURES], dim=1)
+    net.set_prototypes(both, CLASSES)
+    logits = net(both)
+    assert (logits[..., 0] == -4).all()
+    assert (logits[..., 1] == -400).all()
+    assert logits[2, :, 2].tolist() == [-1, -100]
+
+
+def test_a_batch_of_the_background_alone_moves_nothing():
+    net = PrototypeNet(nn.Identity(), 2, 3, background=0)
+    net(FEATURES, labels=torch.tensor([1, 1, 2, 2]))
+    before = net.running_means.clone()
+    net(FEATURES + 9, labels=torch.tensor([0, 0, 0, 0]))
+    assert torch.equal(net.running_means, before)
+    assert torch.equal(net.prototypes, before)
+
+
+def test_queries_are_compared_with_the_support_of_their_batch():
+    """Not with running means, which are of older features, except for other classes."""
+    net = PrototypeNet(nn.Identity(), 2, 4)
+    net(FEATURES, labels=CLASSES)  # means (1, 0) of class 0 and (0, 4) of class 2
+    support = torch.tensor([[11.0, 0.0], [0.0, 7.0]])
+    query = torch.tensor([[9.0, 0.0]])
+    labels = torch.tensor([0, 1, -1])
+    logits = net(torch.cat([support, query]), labels=labels)[2]
+    assert logits.tolist() == [-4, -130, -97, -400]
+    # The query is in no mean, and those that run on move by a tenth as ever.
+    expected = torch.tensor([[2.0, 0.0], [0.0, 7.0], [0.0, 4.0], [0.0, 0.0]])
+    torch.testing.assert_close(net.running_means, expected)
+    torch.testing.assert_close(net.prototypes, expected)
+
+
+def test_the_loss_of_queries_reaches_the_support():
+    net = PrototypeNet(nn.Identity(), 1, 2)
+    net(torch.tensor([[0.0], [5.0]]), labels=torch.tensor([0, 1]))
+    x = torch.tensor([[1.0], [3.0]], requires_grad=True)
+    net(x, labels=torch.tensor([0, -1]))[1, 0].backward()
+    # -(query - support)^2, at 3 and 1
+    assert x.grad.tolist() == [[4], [-4]]
+
+
+def test_an_episode_without_support_compares_with_running_means():
+    net = PrototypeNet(nn.Identity(), 2, 3)
+    queries = torch.full((4,), -1)
+    assert (net(FEATURES, labels=queries) == -400).all()
+    assert not net.has_prototype.any()
+    net(FEATURES, labels=CLASSES)
+    expected = net(FEATURES)
+    torch.testing.assert_close(net(FEATURES, labels=queries), expected)
+
+
+class Embed(nn.Module):
+    """Features of marked tokens, as transformers have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+
+    def forward(self, input_ids, attention_mask, marked):
+        return self.table(input_ids)[marked]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_class_means_of_rows_that_have_several_targets(weighted):
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 12, (60,), generator=generator)
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    n_tokens = int(starts[-1])
+    ids = torch.randint(1, 10, (n_tokens,), dtype=torch.int32, generator=generator)
+    marked = torch.rand(n_tokens, generator=generator) < 0.7
+    y = ids[marked].long() % 3
+    weight = torch.rand(len(y), generator=generator) + 0.1 if weighted else None
+    rows = TokenTensors(ids, starts, padding_id=0, marked=marked)
+    net = ResidentNet(
+        PrototypeNet(Embed(), 4, 3, background=0),
+        lr=0.01,
+        max_epochs=2,
+        batch_size=8,
+        callbacks=[ClassMeans()],
+    ).fit(ResidentDataset(rows, y, weight))
+    module = net.module_
+    features = module.body.table.weight.detach()[ids[marked]]
+    assert module.has_prototype.tolist() == [False, True, True]
+    for code in (1, 2):
+        own = torch.ones(len(y)) if weight is None else weight
+        own = (own * (y == code))[:, None]
+        mean = (features * own).sum(0) / own.sum()
+        torch.testing.assert_close(module.prototypes[code], mean)

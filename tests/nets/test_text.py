@@ -29,6 +29,8 @@ OWN = {
     "DistilBert": {"hidden_dim": 32},
     "Roberta": {"type_vocab_size": 1},
     "GPT2": {"eos_token_id": 1, "bos_token_id": 1},
+    "Bart": {"encoder_ffn_dim": 32, "decoder_layers": 1, "decoder_ffn_dim": 32}
+    | {"decoder_attention_heads": 2},
     "T5": {"d_kv": 8, "d_ff": 32, "num_decoder_layers": 1},
 }
 NAMES = {
@@ -37,6 +39,8 @@ NAMES = {
     "GPT2": {"hidden_size": "n_embd", "num_hidden_layers": "n_layer"}
     | {"num_attention_heads": "n_head", "intermediate_size": "n_inner"}
     | {"max_position_embeddings": "n_positions"},
+    "Bart": {"hidden_size": "d_model", "num_hidden_layers": "encoder_layers"}
+    | {"num_attention_heads": "encoder_attention_heads", "intermediate_size": ""},
     "T5": {"hidden_size": "d_model", "num_hidden_layers": "num_layers"}
     | {"num_attention_heads": "num_heads", "intermediate_size": ""}
     | {"max_position_embeddings": ""},
@@ -152,7 +156,9 @@ def test_token_types_reach_models_that_have_them():
         torch.testing.assert_close(with_types, body(**inputs))
 
 
-@pytest.mark.parametrize(("name", "limit"), [("Bert", 20), ("Roberta", 18), ("T5", 99)])
+@pytest.mark.parametrize(
+    ("name", "limit"), [("Bert", 20), ("Roberta", 18), ("Bart", 20), ("T5", 99)]
+)
 def test_rows_up_to_the_longest_that_the_model_reads(name, limit):
     body = TextBody(make_model(name))
     assert body(**make_inputs((limit,), limit)).isfinite().all()
