@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_non_negative
 
 from sklearn_memgen._labels import LabeledExamples, rarest_classes, weigh_classes
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.tables.token_encoder import check_sentences
 from sklearn_memgen.training import Origin
 
 __all__ = [
     "TokenExamples",
-    "check_sentences",
     "read_tokens",
     "split_values",
     "token_index",
@@ -79,41 +79,6 @@ class TokenExamples(LabeledExamples):
         return examples
 
 
-def check_sentences(X: Any) -> list[Sequence[str]]:
-    """Return sentences as a list of lists of str.
-
-    Raises
-    ------
-    TypeError
-        If a token is no string.
-    ValueError
-        If there are no sentences, or they are not lists of tokens.
-    """
-    if isinstance(X, str | bytes | dict | pd.DataFrame) or not hasattr(X, "__len__"):
-        raise ValueError(
-            "X must be a list of sentences, each a list of tokens; got "
-            f"{type(X).__name__}"
-        )
-    sentences = list(X)
-    if not sentences:
-        raise ValueError("Found array with 0 sample(s): X has no sentences")
-    for k, sentence in enumerate(sentences):
-        if isinstance(sentence, str | bytes) or not isinstance(
-            sentence, Sequence | np.ndarray
-        ):
-            raise ValueError(
-                "X must be a list of sentences, each a list of tokens; sentence "
-                f"{k} is {sentence!r:.80}"
-            )
-        for position, token in enumerate(sentence):
-            if not isinstance(token, str):
-                raise TypeError(
-                    f"tokens must be strings; token {position} of sentence {k} is "
-                    f"{token!r:.80}"
-                )
-    return sentences
-
-
 def read_tokens(
     estimator: NetClassifier,
     X: Any,
@@ -145,9 +110,9 @@ def read_tokens(
         If numbers of sentences, tokens, tags or weights differ, or there is nothing to
         learn.
     """
-    sentences = check_sentences(X)
+    _, bounds = check_sentences(X)
+    sentences, sizes = list(X), np.diff(bounds)
     tags = _check_tags(sentences, y)
-    sizes = np.array([len(sentence) for sentence in sentences])
     labels = np.array(list(chain.from_iterable(tags)), dtype=str)
     if not len(labels):
         raise ValueError("Found array with 0 sample(s): no sentence in X has a token")

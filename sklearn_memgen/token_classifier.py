@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 from sklearn_memgen._text import PretrainedMixin
 from sklearn_memgen._tokens import (
     TokenExamples,
-    check_sentences,
     read_tokens,
     split_values,
     token_index,
@@ -27,6 +26,7 @@ from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.entities import entity_f1_score
 from sklearn_memgen.nets.text import token_net
 from sklearn_memgen.tables import TokenEncoder
+from sklearn_memgen.tables.token_encoder import check_sentences
 
 __all__ = ["TokenClassifier"]
 
@@ -273,8 +273,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
 
     def _logits(self, X: Any) -> torch.Tensor:
         check_is_fitted(self)
-        sentences = check_sentences(X)
-        rows = self.encoder_.transform(sentences)
+        rows = self.encoder_.transform(X)
         self._follow_device()
         if not len(rows):
             return torch.empty(0, len(self.classes_))
@@ -365,7 +364,8 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         index : MultiIndex of shape (n_tokens,)
             The numbers of `sentence` and `token`.
         """
-        return token_index(check_sentences(X))
+        check_sentences(X)
+        return token_index(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -129,15 +129,15 @@ def test_a_tag_that_is_new_at_score_is_missed(make_model):
             "sentence 1 has 1",
         ),
         ([["a"], ["b"]], [["O"]], ValueError, "2 sentences, but y has 1"),
-        (["a b", "c"], [["O"], ["O"]], ValueError, "sentence 0 is 'a b'"),
+        (["a b", "c"], [["O"], ["O"]], ValueError, "sentence 0 of X is 'a b'"),
         ([["a"], ["b"]], ["O", "B-X"], ValueError, "that of sentence 0 is 'O'"),
-        ([["a", None]], [["O", "O"]], TypeError, "token 1 of sentence 0 is None"),
+        ([["a", None]], [["O", "O"]], TypeError, "word 1 of sentence 0 is None"),
         ([["a"], ["b"]], [["O"], [3]], TypeError, "tag 0 of sentence 1 is 3"),
         ([], [], ValueError, "0 sample"),
         ([[], []], [[], []], ValueError, "0 sample"),
         ([["a"], ["b"]], [["O"], ["O"]], ValueError, "2 classes"),
         ([["a"]], None, ValueError, "requires y"),
-        ("a text", [["O"]], ValueError, "got str"),
+        ("a text", [["O"]], ValueError, "X is str"),
     ],
 )
 def test_errors_name_the_sentence(make_model, X, y, error, match):

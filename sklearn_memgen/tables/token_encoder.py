@@ -25,7 +25,7 @@ from sklearn_memgen.tables.tokenizing import (
 from sklearn_memgen.tables.tokens import TokenTensors
 from sklearn_memgen.tables.values import to_strings
 
-__all__ = ["TokenEncoder"]
+__all__ = ["TokenEncoder", "check_sentences"]
 
 
 # `set_output` and its global setting are switched off: there is no array to wrap.
@@ -128,7 +128,7 @@ class TokenEncoder(  # type: ignore[call-arg]
             If `X` is no list of lists of words, or empty, the tokenizer is a slow one,
             a folder has none, or its model cannot read `max_length` tokens.
         """
-        _check_sentences(X)
+        check_sentences(X)
         tokenizer = load_tokenizer(self.tokenizer)
         if not tokenizer.is_fast:
             raise ValueError(
@@ -184,7 +184,7 @@ class TokenEncoder(  # type: ignore[call-arg]
             If `X` is no list of lists of words, or empty.
         """
         check_is_fitted(self)
-        words, bounds = _check_sentences(X)
+        words, bounds = check_sentences(X)
         before, after = self._special_ids()
         n_special = len(before) + len(after)
         pieces = self._pieces_of(words, self.max_length - n_special)
@@ -269,7 +269,7 @@ def _cut_windows(ends: np.ndarray, bounds: np.ndarray, room: int) -> np.ndarray:
     return np.sort(np.concatenate(found))
 
 
-def _check_sentences(X: Any) -> tuple[list[str], np.ndarray]:
+def check_sentences(X: Any) -> tuple[list[str], np.ndarray]:
     """Return all words, and the first word of each sentence, shape (n_sentences + 1,).
 
     Raises
