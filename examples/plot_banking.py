@@ -52,8 +52,8 @@ file = Path(os.environ.get("SKLEARN_MEMGEN_DATA", ".")) / "banking77" / "train.c
 questions = pd.read_csv(file) if file.exists() else make_questions()
 about_cards = sorted(c for c in questions["category"].unique() if "card" in c)[:8]
 questions = questions[questions["category"].isin(about_cards)]
-questions = questions.sample(min(len(questions), 480), random_state=0)
-train, test = questions[:320], questions[320:]
+questions = questions.sample(min(len(questions), 400), random_state=0)
+train, test = questions[:240], questions[240:]
 questions[["text", "category"]].head()
 
 # %%
@@ -145,7 +145,7 @@ plt.show()
 # %%
 # The labels that it suspects most, and how many of the suspects are wrong indeed:
 
-suspects = probe.suspects(50, train[["text"]])
+suspects = probe.suspects(30, train[["text"]])
 share = pd.Series(is_wrong, train.index)[suspects.index].mean()
 print(f"{is_wrong.mean():.0%} of all labels are wrong, {share:.0%} of the suspects")
 suspects[["text", "given_label", "suggested_label", "label_quality"]].head()

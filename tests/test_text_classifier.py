@@ -326,6 +326,14 @@ def test_scouts_over_triples_of_classes_guide_another_task(tiny_model):
     assert target.score(X[~is_source], y[~is_source]) > 0.9
 
 
+def test_a_source_says_what_its_encoder_is_for(tiny_model):
+    encoder = TextEncoder(tiny_model, max_length=64)
+    for params in ({"objective": "masked", "module": TextBody}, {"module": None}):
+        source = SourceNet(encoder=encoder, **({"objective": "supervised"} | params))
+        with pytest.raises(ValueError, match="encoder= is for the inputs of a module"):
+            source.fit(["a", "b"], ["x", "y"])
+
+
 def test_a_lottery_prunes_the_transformer_globally(make_model):
     X, y = make_texts(120)
     lottery = LotteryPrunedNet(
