@@ -6,6 +6,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from sklearn_memgen._sklearn import HasMethods, Interval, StrOptions
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.training import ClassMeans, EpisodicBatches
@@ -15,8 +17,6 @@ __all__ = ["PretrainedMixin"]
 #: Parameters that weight decay leaves alone, as Devlin et al. do: biases, scales of
 #: normalization, by the names that they have in transformers.
 _NOT_DECAYED = ("*.bias", "*[nN]orm*.weight", "*.ln_*.weight", "*background_logit")
-#: Seeds of torch's generator.
-_SEEDS = 2**31
 
 
 class PretrainedMixin:
@@ -57,7 +57,14 @@ class PretrainedMixin:
 
     @property
     def _named_tokenizer(self) -> Any:
-        return self.model if self.tokenizer is None else self.tokenizer
+        if self.tokenizer is not None:
+            return self.tokenizer
+        if isinstance(self.model, nn.Module):
+            raise ValueError(
+                f"model is a {type(self.model).__name__} itself, which has no "
+                "tokenizer; pass one by tokenizer="
+            )
+        return self.model
 
     def _body_params(self) -> dict[str, Any]:
         """Return what the functions of `nets.text` are given."""

@@ -287,9 +287,9 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         """Return inputs as a table to look at, with a row for each label."""
         if isinstance(X, pd.DataFrame | pd.Series):
             return X if isinstance(X, pd.DataFrame) else X.to_frame(X.name or "text")
-        if len(X) and isinstance(X[0], str):
-            return pd.DataFrame({"text": list(X)})
-        return pd.DataFrame(X)
+        frame = pd.DataFrame(X if hasattr(X, "shape") else list(X))
+        is_text = frame.shape[1] == 1 and not pd.api.types.is_numeric_dtype(frame[0])
+        return frame.set_axis(["text"], axis=1) if is_text else frame
 
     @staticmethod
     def _score_predictions(y: Any, predicted: Any, sample_weight: Any = None) -> float:

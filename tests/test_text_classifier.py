@@ -253,6 +253,8 @@ def test_from_random_weights_and_from_a_model_itself(make_model, tiny_model):
     original = loaded.embeddings.word_embeddings.weight.detach()
     torch.testing.assert_close(weights_of(given)[name], original)
     assert not torch.allclose(weights_of(drawn)[name], original, atol=1e-3)
+    with pytest.raises(ValueError, match="pass one by tokenizer="):
+        TextClassifier(loaded).fit(X, y)
     model = TextClassifier(loaded, tokenizer=tiny_model, max_epochs=1, max_length=64)
     model.fit(X, y)
     torch.testing.assert_close(
