@@ -26,7 +26,8 @@ from pass to pass; and the forgettable share of what was learned, of the pretrai
 and of one that begins at random.
 
 *few*: all sentences without an entity of a type, and 5 to 500 with one: F1 of the type
-on the development sentences, with the linear head and with the prototype head.
+on the development sentences, with the linear head and with the prototype head, by
+running means and by episodes.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class MeanVectors:
 
     def __init__(self, model: str) -> None:
         import torch
+
         from sklearn_memgen.nets.text import TextBody
 
         self.encoder = TextEncoder(model).fit([""])
@@ -340,23 +342,28 @@ def run_few(options: argparse.Namespace) -> None:
     kind = options.kind
     has = np.array([any(tag.endswith(f"-{kind}") for tag in own) for own in y])
     own, others = np.flatnonzero(has), np.flatnonzero(~has)
+    heads: dict[str, dict[str, Any]] = {
+        "linear": {},
+        "prototype": {"head": "prototype"},
+        "episodes": {"head": "prototype", "episodic": True},
+    }
     results = []
-    for head in ("linear", "prototype"):
-        for count in [c for c in COUNTS if c <= len(own)]:
+    for name, params in heads.items():
+        for count in [c for c in options.counts if c <= len(own)]:
             rows = np.concatenate([others, own[:count]])
             model = TokenClassifier(
                 options.model,
-                head=head,
                 max_epochs=options.epochs,
-                batch_size=32,
+                learning_rate=options.rate,
                 random_state=0,
+                **params,
             )
             started = time.perf_counter()
             model.fit([X[k] for k in rows], [y[k] for k in rows])
             seconds = time.perf_counter() - started
             scores = entity_scores(y_test, model.predict(X_test))
             f1 = scores.loc[kind, "f1"] if kind in scores.index else 0.0
-            results.append((head, count, f1, scores.loc["micro avg", "f1"], seconds))
+            results.append((name, count, f1, scores.loc["micro avg", "f1"], seconds))
             print(results[-1], flush=True)
     columns = ["head", "sentences", f"f1 of {kind}", "f1 of all", "seconds"]
     show(
@@ -380,6 +387,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--kind", default="person")
+    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     options = parser.parse_args()
     run, n_rows, n_epochs = runs[options.part]
     options.rows = options.rows or n_rows
