@@ -74,6 +74,9 @@ class Course(Callback):
         The weights at the end of each epoch, on the CPU, if they are kept.
     """
 
+    #: What training makes anew; a `training.Checkpoint` leaves it out.
+    made_anew = ("given_", "learned_", "rows_", "held_out_X_")
+
     def __init__(
         self,
         given: Tensor,

@@ -114,10 +114,10 @@ class LotteryCourse(Callback):
         assert self.validation is not None
         self._net = net
         self._rows = self.validation.to(net.device)
-        self._n_steps = self.n_epochs_ = self._n_seen = self._n_settled = 0
-        self._n_right = torch.zeros((), device=net.device, dtype=torch.int64)
+        self.n_steps_ = self.n_epochs_ = self.n_seen_ = self.n_settled_ = 0
+        self.n_right_ = torch.zeros((), device=net.device, dtype=torch.int64)
         self.best_weights_: dict[str, Tensor] = {}
-        self._drawn: dict[str, Tensor] | None = None
+        self.drawn_: dict[str, Tensor] | None = None
         self.best_loss_ = np.inf
         self.kept_weights_: dict[int, dict[str, Tensor]] = {}
 
@@ -125,21 +125,21 @@ class LotteryCourse(Callback):
         """Look at a step before it is taken; see `training.Observer`."""
         if batch.begins_step:
             every = self.validate_every
-            if every is not None and self._n_steps and self._n_steps % every == 0:
+            if every is not None and self.n_steps_ and self.n_steps_ % every == 0:
                 self._validate()
                 self._net._set_training(True)
-            self._n_steps += 1
+            self.n_steps_ += 1
         codes = probabilities(logits).argmax(dim=1)
-        self._n_right += (codes == batch[1]).sum()
-        self._n_seen += len(codes)
+        self.n_right_ += (codes == batch[1]).sum()
+        self.n_seen_ += len(codes)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Validate, keep weights, and stop if the mask has settled."""
         self._validate()
         self.n_epochs_ += 1
-        self.train_accuracy_ = int(self._n_right) / self._n_seen
-        self._n_right.zero_()
-        self._n_seen = 0
+        self.train_accuracy_ = int(self.n_right_) / self.n_seen_
+        self.n_right_.zero_()
+        self.n_seen_ = 0
         if self.n_epochs_ in self.keep_epochs:
             self.kept_weights_[self.n_epochs_] = self._state(net, "cpu")
         if self.stop is not None and self.n_epochs_ >= max(self.keep_epochs, default=0):
@@ -150,7 +150,7 @@ class LotteryCourse(Callback):
         self.final_weights_ = self._state(net, "cpu")
         self.best_weights_ = _copy(self.best_weights_, "cpu")
         self.validation = None
-        del self._net, self._rows, self._n_right, self._drawn
+        del self._net, self._rows, self.n_right_, self.drawn_
 
     def forget(self, *, best: bool) -> None:
         """Let go of the weights of the end, and, with `best`, of the best ones."""
@@ -159,13 +159,13 @@ class LotteryCourse(Callback):
             self.best_weights_ = {}
 
     def _stop_if_settled(self, stop: MaskDraw, weights: Mapping[str, Tensor]) -> None:
-        drawn, before = stop(weights), self._drawn
-        self._drawn = drawn
+        drawn, before = stop(weights), self.drawn_
+        self.drawn_ = drawn
         if before is None:
             return
         is_near = mask_distance(drawn, before, stop.masks) < _SETTLED
-        self._n_settled = self._n_settled + 1 if is_near else 0
-        if self._n_settled == _N_SETTLED:
+        self.n_settled_ = self.n_settled_ + 1 if is_near else 0
+        if self.n_settled_ == _N_SETTLED:
             raise KeyboardInterrupt  # by which skorch's callbacks end training
 
     @torch.no_grad()
@@ -179,7 +179,7 @@ class LotteryCourse(Callback):
         if not loss < self.best_loss_:
             return
         right = probabilities(logits).argmax(dim=1) == rows.targets
-        self.best_loss_, self.best_step_ = loss, self._n_steps
+        self.best_loss_, self.best_step_ = loss, self.n_steps_
         self.best_accuracy_ = float(right.float().mean())
         self.best_losses_ = losses.cpu().numpy()
         self.best_weights_ = self._state(net, net.device)

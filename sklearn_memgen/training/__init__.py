@@ -11,6 +11,7 @@ from sklearn_memgen.training.batches import (
     SelectedRows,
 )
 from sklearn_memgen.training.calibration import calibrate
+from sklearn_memgen.training.checkpoint import Checkpoint
 from sklearn_memgen.training.class_means import ClassMeans
 from sklearn_memgen.training.devices import at_most_threads, resolve_device, seeded
 from sklearn_memgen.training.displacement import Displacement
@@ -58,6 +59,7 @@ __all__ = [
     "ArrayTensors",
     "Batch",
     "BodyFeatures",
+    "Checkpoint",
     "ClassMeans",
     "Displacement",
     "DisplacementPath",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -42,6 +43,20 @@ class WeightAverage:
     def weights(self) -> list[Tensor]:
         """The weights as they are now, wherever they have been moved."""
         return [parameter.detach() for parameter in self.parameters]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average, and all else that is to be known of it."""
+        return {
+            "average": self.average,
+            "in_place": self.in_place,
+            "n_steps": self._n_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state, whose tensors are on the device of the weights."""
+        self.average = state["average"]
+        self.in_place = state["in_place"]
+        self._n_steps = state["n_steps"]
 
     def update(self) -> None:
         """Count a step, after which the weights may enter the average."""

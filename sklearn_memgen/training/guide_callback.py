@@ -38,6 +38,8 @@ class GuideCallback(Callback):
     ----------
     guide_ : Guide or GuidePath
         The guide of the last training.
+    place_ : int
+        Of a path, which of its guides is attached.
 
     Examples
     --------
@@ -56,6 +58,9 @@ class GuideCallback(Callback):
     >>> bool((fitted[2].weight == module[2].weight).any())
     False
     """
+
+    #: What training makes anew; a `Checkpoint` leaves it out.
+    made_anew = ("guide_",)
 
     def __init__(
         self,
@@ -103,9 +108,19 @@ class GuideCallback(Callback):
         distance = rms_distance(dict(net.module_.named_parameters()), self._start)
         guide = path.at(distance)
         if guide is not self.__dict__.get("_attached"):
-            self._remove()
-            self._handle = guide.attach(net, apply_to=self.apply_to)
-            self._attached = guide
+            self._attach(net, guide)
+            self.place_ = next(k for k, g in enumerate(path.guides) if g is guide)
+
+    def _attach(self, net: Any, guide: Guide) -> None:
+        """Attach a guide of a path in the place of the one before."""
+        self._remove()
+        self._handle = guide.attach(net, apply_to=self.apply_to)
+        self._attached = guide
+
+    def on_resume(self, net: Any) -> None:
+        """Attach the guide that was attached when a `Checkpoint` was written."""
+        if isinstance(self.guide_, GuidePath):
+            self._attach(net, self.guide_.guides[self.place_])
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Remove the guide."""

@@ -22,10 +22,8 @@ from sklearn_memgen.training.batches import (
     ResidentBatches,
     ResidentDataset,
 )
-from sklearn_memgen.training.losses import (
-    LogisticLoss,
-    probabilities,
-)
+from sklearn_memgen.training.checkpoint import Checkpoint
+from sklearn_memgen.training.losses import LogisticLoss, probabilities
 from sklearn_memgen.training.moving import MovesDevices
 from sklearn_memgen.training.observers import Observer, find_observers, wants_batches
 from sklearn_memgen.training.prediction import PredictsBatches
@@ -215,7 +213,8 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
     ) -> ResidentNet:
         """Train; see skorch. Ctrl-C ends it and leaves a usable net."""
         with self._looping(epochs):
-            super().fit_loop(X, y, epochs=epochs, **fit_params)
+            n_left = self._n_epochs - self._resume(X, y)
+            super().fit_loop(X, y, epochs=n_left, **fit_params)
         return self
 
     def passes(self, X: Any, y: Any = None) -> Generator[Pass, float, None]:
@@ -238,7 +237,7 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
             kinds = [(self.get_iterator(training, training=True), True, "train")]
             if validation is not None:
                 kinds.append((self.get_iterator(validation), False, "valid"))
-            for _ in range(self._n_epochs):
+            for _ in range(self._n_epochs - self._resume(X, y)):
                 self.notify("on_epoch_begin", **datasets)
                 for iterator, learning, prefix in kinds:
                     self._begin_pass(iterator, learning)
@@ -275,6 +274,17 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
             del self._rates, self._average
             self._observers = ()
 
+    @property
+    def _checkpoints(self) -> list[Checkpoint]:
+        return [c for _, c in self.callbacks_ if isinstance(c, Checkpoint)]
+
+    def _resume(self, X: Any, y: Any) -> int:
+        """Go on from a checkpoint, if there is one, and return the epochs it has."""
+        resumed = [
+            c.resume(self, *self.get_split_datasets(X, y)) for c in self._checkpoints
+        ]
+        return sum(resumed)
+
     def _make_average(self) -> WeightAverage | None:
         if self.ema_decay is None:
             return None
@@ -291,6 +301,9 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         except KeyboardInterrupt:
             self._stopped_by_callback = True
             raise
+        if method_name == "on_epoch_end":
+            for checkpoint in self._checkpoints:
+                checkpoint.write(self)
 
     def run_single_epoch(
         self,

@@ -18,6 +18,7 @@ from sklearn_memgen.training.batches import (
     Rows,
     SelectedRows,
 )
+from sklearn_memgen.training.checkpoint import Checkpoint
 from sklearn_memgen.training.member import StartedMember
 from sklearn_memgen.training.net import ResidentNet
 from sklearn_memgen.training.observers import wants_batches
@@ -100,6 +101,8 @@ def _check_net(started: StartedMember) -> None:
         if getattr(type(net), name) is not getattr(ResidentNet, name):
             raise CannotStackError(f"{type(net).__name__} has its own {name}")
     named = [c if isinstance(c, tuple) else ("", c) for c in started.callbacks]
+    if any(isinstance(callback, Checkpoint) for _, callback in named):
+        raise CannotStackError("it is checkpointed")
     if wants_batches(named):
         raise CannotStackError("one of its callbacks has a hook for batches")
     iterators = (net.iterator_train, net.iterator_valid)
