@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from sklearn_memgen.training.averaging import WeightAverage
 from sklearn_memgen.training.batches import (
-    Batch,
     Pass,
     ResidentBatches,
     ResidentDataset,
@@ -25,14 +24,14 @@ from sklearn_memgen.training.batches import (
 from sklearn_memgen.training.checkpoint import Checkpoint
 from sklearn_memgen.training.losses import LogisticLoss, probabilities
 from sklearn_memgen.training.moving import MovesDevices
-from sklearn_memgen.training.observers import Observer, find_observers, wants_batches
+from sklearn_memgen.training.observers import find_observers, wants_batches
 from sklearn_memgen.training.prediction import PredictsBatches
-from sklearn_memgen.training.schedules import schedule_factor
+from sklearn_memgen.training.steps import TakesSteps
 
 __all__ = ["ResidentNet"]
 
 
-class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
+class ResidentNet(TakesSteps, PredictsBatches, MovesDevices, NeuralNetClassifier):
     """A skorch net whose data stays on the device.
 
     Batches are indexed out of tensors on the device, the loss is summed there and read
@@ -342,92 +341,6 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
         if not math.isfinite(loss):
             self._raise_diverged(loss, prefix)
 
-    def _run_quietly(self, iterator: ResidentBatches, training: bool) -> float:
-        """Pass over the batches without callbacks, and synchronize once, at the end."""
-        self._set_training(training)
-        total = torch.zeros((), device=self.device, dtype=torch.float64)
-        optimizers = [getattr(self, f"{name}_") for name in self._optimizers]
-        parameters = [
-            p for o in optimizers for g in o.param_groups for p in g["params"]
-        ]
-        n_rows = 0
-        with torch.set_grad_enabled(training):
-            for batch in iterator:
-                loss, _ = self._loss(batch)
-                n = len(batch[1])
-                n_rows += n
-                total.add_(loss.detach(), alpha=n)
-                if not training:
-                    continue
-                if getattr(batch, "begins_step", True):
-                    for parameter in parameters:
-                        parameter.grad = None
-                self._backward(loss, batch)
-                if not getattr(batch, "ends_step", True):
-                    continue
-                self._before_step()
-                for optimizer in optimizers:
-                    optimizer.step()
-                if self._average is not None:
-                    self._average.update()
-        return total.item() / n_rows
-
-    #: Who looks at the batches of this pass.
-    _observers: Sequence[Observer] = ()
-
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the mean weighted loss and the logits of a batch."""
-        inputs, y = batch
-        module, labels = self.module_, {}
-        if module.training and hasattr(module, "draw_inputs"):
-            inputs = module.draw_inputs(inputs)
-        if module.training and getattr(module, "takes_labels", False):
-            support = getattr(batch, "support", None)
-            labels = {"labels": y if support is None else y.where(support, -1)}
-        logits = self.infer(inputs, **labels)
-        losses = self.criterion_(logits, y)
-        for observer in self._observers:
-            observer.observe(batch, logits.detach(), losses.detach())
-        weight = getattr(batch, "weight", None)
-        weighted = losses if weight is None else losses * weight
-        # A part of a batch may be of rows that have no targets.
-        return weighted.mean() if weighted.numel() else weighted.sum(), logits
-
-    def _backward(self, loss: Tensor, batch: Batch) -> None:
-        """Compute the gradients of a batch, or add those of a part of it."""
-        share = getattr(batch, "share", 1.0)
-        (loss if share == 1 else loss * share).backward()
-
-    def _before_step(self) -> None:
-        """Clip the gradients and set the learning rates of this step."""
-        if self.clip_norm is not None:
-            dense = [
-                p
-                for p in self.module_.parameters()
-                if p.grad is not None and not p.grad.is_sparse
-            ]
-            nn.utils.clip_grad_norm_(dense, self.clip_norm)
-        self._set_rates()
-
-    def _set_rates(self) -> None:
-        """Set the learning rates of this step, and count it."""
-        if self.schedule != "constant":
-            # Between the ends, so that neither the first step nor the last is lost.
-            progress = (self._step + 0.5) / (self._n_epochs * self._n_batches)
-            factor = schedule_factor(self.schedule, progress)
-            for group, rate in self._rates:
-                group["lr"] = rate * factor
-        self._step += 1
-
-    def _scheduled_rates(self) -> list[tuple[dict[str, Any], float]]:
-        names = [
-            name
-            for name in ("optimizer", "sparse_optimizer")
-            if name in self._optimizers
-        ]
-        groups = [g for name in names for g in getattr(self, f"{name}_").param_groups]
-        return [(group, group["lr"]) for group in groups]
-
     def _raise_diverged(self, loss: float, prefix: str) -> None:
         what = "training" if prefix == "train" else "validation"
         raise FloatingPointError(
@@ -435,38 +348,3 @@ class ResidentNet(PredictsBatches, MovesDevices, NeuralNetClassifier):
             f"learning_rate={self._rates[0][1]:g}. Most likely the learning rate is "
             "too high: lower it, or limit the gradients by clip_norm=1.0."
         )
-
-    # The same steps, for callbacks that look at batches
-
-    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
-        """Compute loss and gradients of a batch; see skorch."""
-        self._set_training(True)
-        loss, logits = self._loss(batch)
-        self._backward(loss, batch)
-        return {"loss": loss, "y_pred": logits}
-
-    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
-        """Take a step on a batch; see skorch."""
-        if getattr(batch, "begins_step", True):
-            self._zero_grad_optimizer()
-        step = self.train_step_single(batch, **fit_params)
-        if not getattr(batch, "ends_step", True):
-            return step
-        self.notify(
-            "on_grad_computed",
-            named_parameters=list(self.get_all_learnable_params()),
-            batch=batch,
-            training=True,
-        )
-        self._before_step()
-        self._step_optimizer(None)
-        if self._average is not None:
-            self._average.update()
-        return step
-
-    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
-        """Compute the loss of a batch; see skorch."""
-        self._set_training(False)
-        with torch.no_grad():
-            loss, logits = self._loss(batch)
-        return {"loss": loss, "y_pred": logits}
