@@ -59,7 +59,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             default="adamw"
         "sgd" has Nesterov momentum of 0.9.
     learning_rate : float, default=0.003
-        Learning rate, the largest one if `schedule` is "cosine".
+        Learning rate, the largest one unless `schedule` is "constant".
     weight_decay : float, default=0.01
         Weight decay of `optimizer`.
     schedule : {"cosine", "linear", "constant"}, default="cosine"

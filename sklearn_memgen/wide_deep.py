@@ -99,7 +99,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Optimizer of all other parameters.
     learning_rate : float, default=0.003
-        Its learning rate, the largest one if `schedule` is "cosine".
+        Its learning rate, the largest one unless `schedule` is "constant".
     weight_decay : float, default=0.01
         Weight decay of `optimizer`.
     ema_decay : float or None, default=0.99

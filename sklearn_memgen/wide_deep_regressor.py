@@ -99,7 +99,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
         Optimizer of all other parameters. "sgd" has Nesterov momentum of 0.9.
     learning_rate : float, default=0.003
-        Its learning rate, the largest one if `schedule` is "cosine".
+        Its learning rate, the largest one unless `schedule` is "constant".
     weight_decay : float, default=0.01
         Weight decay of `optimizer`.
     schedule : {"cosine", "linear", "constant"}, default="cosine"

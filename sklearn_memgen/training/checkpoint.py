@@ -183,6 +183,9 @@ class Checkpoint(Callback):
                 error.add_note(f"while going on from the checkpoint {self.path_}")
                 raise
             self.n_resumed_ = len(net.history) - self.n_before_
+            for _, callback in net.callbacks_:
+                if isinstance(callback, ProgressBar):
+                    callback.skip_to(self.n_resumed_)
         return self.n_resumed_
 
     def write(self, net: Any) -> None:

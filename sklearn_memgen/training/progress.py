@@ -37,12 +37,10 @@ class ProgressBar(Callback):
         self._net = net
         self._n_before = len(net.history)
 
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Begin where a `Checkpoint` lets training go on."""
-        n_done = len(net.history) - 1 - self._n_before
-        if n_done > self._bar.n:
-            self._bar.initial = self._bar.n = n_done
-            self._bar.refresh()
+    def skip_to(self, n_epochs: int) -> None:
+        """Begin behind the epochs that a `Checkpoint` has."""
+        self._bar.initial = self._bar.n = n_epochs
+        self._bar.refresh()
 
     def observe(self, batch: Batch, logits: Tensor, losses: Tensor) -> None:
         """Move the bar on by a step; see `Observer`."""

@@ -403,6 +403,19 @@ def test_a_fitted_model_can_be_cloned_and_pickled(tmp_path):
         assert checkpoint_of(again.fit(X, y)).n_resumed_ == 6
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu(tmp_path):
+    X, y = make_table()
+    params = {"device": "cuda", "ema_decay": 0.9, "early_stopping": True}
+    whole = make_model(None, **params).fit(X, y)
+    with ended_in(4):
+        make_model(tmp_path, **params).fit(X, y)
+    gone_on = make_model(tmp_path, **params).fit(X, y)
+    assert checkpoint_of(gone_on).n_resumed_ == 3
+    assert_same(whole, gone_on, X)
+
+
 # Other fits
 
 
@@ -454,9 +467,14 @@ def test_a_fit_with_anything_changed_starts_anew(tmp_path):
 
 def test_what_changes_nothing_goes_on(tmp_path, capsys):
     X, y = make_table()
-    make_model(tmp_path).fit(X, y)
-    model = make_model(tmp_path, verbose=1, every_n_epochs=3).fit(X, y)
-    assert checkpoint_of(model).n_resumed_ == 6
+    with ended_in(4):
+        make_model(tmp_path).fit(X, y)
+    for n_resumed in (3, 6):
+        model = make_model(tmp_path, verbose=1, every_n_epochs=6).fit(X, y)
+        assert checkpoint_of(model).n_resumed_ == n_resumed
+        shown = capsys.readouterr().err
+        assert f"| {n_resumed}.0/6" in shown and "| 6.0/6" in shown
+        assert "| 1.0/6" not in shown
 
 
 def test_further_fits_have_files_of_their_own(tmp_path):
