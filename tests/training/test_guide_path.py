@@ -143,7 +143,7 @@ def test_nothing_is_left_behind():
     callback = GuideCallback(free_then_frozen(1e-6))
     net = trained([callback])
     assert not net.optimizer_._optimizer_step_pre_hooks
-    assert set(vars(callback)) == {"guide", "apply_to", "start", "guide_"}
+    assert set(vars(callback)) == {"guide", "apply_to", "start", "guide_", "place_"}
     pickle.dumps(net)
 
 
