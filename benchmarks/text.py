@@ -25,9 +25,9 @@ share of the wrong labels that is reproduced; then, step by step, how that share
 from pass to pass; and the forgettable share of what was learned, of the pretrained net
 and of one that begins at random.
 
-*few*: all sentences without an entity of a type, and 5 to 500 with one: F1 of the type
-on the development sentences, with the linear head and with the prototype head, by
-running means and by episodes.
+*few*: sentences without an entity of a type, and 5 to 500 with one: F1 of the type on
+the test sentences, with the linear head and with the prototype head, by running means
+and by episodes.
 """
 
 from __future__ import annotations
@@ -225,9 +225,11 @@ def read_wnut(folder: Path, name: str) -> tuple[list[list[str]], list[list[str]]
     return sentences[:n_sentences], tags[:n_sentences]
 
 
-def read_entities(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
+def read_entities(
+    options: argparse.Namespace, others: str
+) -> tuple[Any, Any, Any, Any]:
     X, y = read_wnut(options.folder, "wnut17train.conll")
-    X_test, y_test = read_wnut(options.folder, "emerging.dev.conll")
+    X_test, y_test = read_wnut(options.folder, others)
     rows = np.random.default_rng(0).permutation(len(X))[: options.rows]
     return [X[k] for k in rows], [y[k] for k in rows], X_test, y_test
 
@@ -273,7 +275,7 @@ class WrongLabels(Callback):
 
 
 def run_entities(options: argparse.Namespace) -> None:
-    X, y, X_test, y_test = read_entities(options)
+    X, y, X_test, y_test = read_entities(options, "emerging.dev.conll")
     classes = sorted({tag for own in y for tag in own})
     base = TokenClassifier(options.model)
     rows = base._make_encoder().set_params(max_length=50).fit(X_test).transform(X_test)
@@ -338,10 +340,10 @@ def run_entities(options: argparse.Namespace) -> None:
 
 
 def run_few(options: argparse.Namespace) -> None:
-    X, y, X_test, y_test = read_entities(options)
+    X, y, X_test, y_test = read_entities(options, "emerging.test.annotated")
     kind = options.kind
     has = np.array([any(tag.endswith(f"-{kind}") for tag in own) for own in y])
-    own, others = np.flatnonzero(has), np.flatnonzero(~has)
+    own, others = np.flatnonzero(has), np.flatnonzero(~has)[: options.others]
     heads: dict[str, dict[str, Any]] = {
         "linear": {},
         "prototype": {"head": "prototype"},
@@ -387,6 +389,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--kind", default="person")
+    parser.add_argument("--others", type=int)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     options = parser.parse_args()

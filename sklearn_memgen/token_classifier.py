@@ -71,8 +71,8 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         See `NetClassifier`. Biases and normalization are not decayed.
     learning_rate : float, default=1e-4
         The largest learning rate of the transformer.
-    head_learning_rate : float or None, default=None
-        That of the head. None takes `learning_rate`.
+    head_learning_rate : float or None, default=0.002
+        That of the head, which begins at random. None takes `learning_rate`.
     schedule : {"linear", "cosine", "constant"}, default="linear"
         "linear" lets the learning rates rise over the first 10 % of the steps and fall
         linearly to zero.
@@ -158,7 +158,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         pretrained: bool = True,
         optimizer: str | Callable[..., Optimizer] = "adamw",
         learning_rate: float = 1e-4,
-        head_learning_rate: float | None = None,
+        head_learning_rate: float | None = 2e-3,
         weight_decay: float = 0.01,
         schedule: str = "linear",
         batch_size: int | str = 32,
