@@ -198,7 +198,7 @@ class Examples(ABC):
 
     def take(self, rows: np.ndarray) -> Self:
         """Take some rows."""
-        if len(rows) == len(self):
+        if np.array_equal(rows, np.arange(len(self))):
             return self
         if isinstance(self.data, dict):
             data = {name: array[rows] for name, array in self.data.items()}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_memgen._inputs import hold_out
+from sklearn_memgen._labels import LabeledExamples
 
 
 def test_hold_out_keeps_every_class_in_training():
@@ -19,3 +20,15 @@ def test_classes_of_a_few_rows_give_some_together():
     _, held_out = hold_out(y, 0.1, np.random.RandomState(0))
     assert len(held_out) == 16
     assert len(set(y[held_out])) == 16
+
+
+def test_rows_are_taken_in_the_order_asked_for():
+    """Also if as many are asked for as there are."""
+    X, y = np.arange(4.0)[:, None], np.array([0, 1, 0, 1])
+    examples = LabeledExamples(X, y, classes=np.array([0, 1]))
+    for rows in ([3, 2, 1, 0], [0, 0, 1, 1], [2]):
+        taken = examples.take(np.array(rows))
+        assert taken.data[:, 0].tolist() == rows
+        assert taken.y.tolist() == y[rows].tolist()
+        assert taken.origin.rows.tolist() == rows
+    assert examples.take(np.arange(4)) is examples
