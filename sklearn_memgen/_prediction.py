@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 
 from sklearn_memgen.training import probabilities
 
@@ -62,7 +64,7 @@ class LogitClassifierMixin(ClassifierMixin):
         probabilities : ndarray of shape (n_rows, n_classes)
             In the order of `classes_`.
         """
-        return probabilities(self._logits(X)).numpy()
+        return self._probabilities(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class.
@@ -83,3 +85,33 @@ class LogitClassifierMixin(ClassifierMixin):
         scores = self._decisions(logits)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
+
+    # What classifiers of other inputs replace
+
+    @staticmethod
+    def _arrange(X: Any, values: np.ndarray) -> Any:
+        """Return values, one a label to predict, in the form that predictions have."""
+        return values
+
+    @staticmethod
+    def _index_of(X: Any) -> pd.Index | None:
+        """Return the index of the labels of `X`, if it has one."""
+        return X.index if isinstance(X, pd.DataFrame | pd.Series) else None
+
+    @staticmethod
+    def _as_frame(X: Any) -> pd.DataFrame:
+        """Return inputs as a table to look at, with a row for each label."""
+        if isinstance(X, pd.DataFrame | pd.Series):
+            return X if isinstance(X, pd.DataFrame) else X.to_frame(X.name or "text")
+        frame = pd.DataFrame(X if hasattr(X, "shape") else list(X))
+        is_text = frame.shape[1] == 1 and not pd.api.types.is_numeric_dtype(frame[0])
+        return frame.set_axis(["text"], axis=1) if is_text else frame
+
+    @staticmethod
+    def _score_predictions(y: Any, predicted: Any, sample_weight: Any = None) -> float:
+        """Return how good predictions are, as `score` does."""
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def _probabilities(self, X: Any) -> np.ndarray:
+        """Compute the probabilities of all labels, shape (n_labels, n_classes)."""
+        return probabilities(self._logits(X)).numpy()

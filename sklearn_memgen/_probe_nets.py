@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,12 +36,27 @@ from sklearn_memgen.training import (
 from sklearn_memgen.training.accumulators import label_margins
 
 __all__ = [
+    "PRESETS",
     "ProbeNet",
     "ProbePlan",
     "as_curves",
     "settled",
 ]
 
+#: Parameters of the estimator, as papers have them; see `NoisyFineTuneProbe`.
+PRESETS: dict[str, dict[str, Any]] = {
+    "tanzer2022": {
+        "optimizer": "adamw",
+        "learning_rate": 1e-4,
+        "head_learning_rate": None,
+        "weight_decay": 0.01,
+        "schedule": "linear",
+        "clip_norm": 1.0,
+        "batch_size": 64,
+        "max_length": 50,
+        "dropout": 0.1,
+    }
+}
 #: Epochs up to the end of settling whose weights are averaged to predict. At a constant
 #: learning rate one epoch differs from the next; the mean of three was as good as the
 #: last or better on seven of ten tables and noises, and never 0.003 worse.

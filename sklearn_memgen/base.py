@@ -10,11 +10,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from torch import nn
@@ -30,7 +28,7 @@ from sklearn_memgen._sklearn import (
     _check_partial_fit_first_call,
     _fit_context,
 )
-from sklearn_memgen.training import LogisticLoss, Trace, probabilities
+from sklearn_memgen.training import LogisticLoss, Trace
 
 __all__ = ["NetClassifier"]
 
@@ -271,34 +269,6 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         return read_labeled(
             self, X, y, sample_weight, encoder=encoder, classes=classes, reset=reset
         )
-
-    @staticmethod
-    def _arrange(X: Any, values: np.ndarray) -> Any:
-        """Return values, one a label to predict, in the form that predictions have."""
-        return values
-
-    @staticmethod
-    def _index_of(X: Any) -> pd.Index | None:
-        """Return the index of the labels of `X`, if it has one."""
-        return X.index if isinstance(X, pd.DataFrame | pd.Series) else None
-
-    @staticmethod
-    def _as_frame(X: Any) -> pd.DataFrame:
-        """Return inputs as a table to look at, with a row for each label."""
-        if isinstance(X, pd.DataFrame | pd.Series):
-            return X if isinstance(X, pd.DataFrame) else X.to_frame(X.name or "text")
-        frame = pd.DataFrame(X if hasattr(X, "shape") else list(X))
-        is_text = frame.shape[1] == 1 and not pd.api.types.is_numeric_dtype(frame[0])
-        return frame.set_axis(["text"], axis=1) if is_text else frame
-
-    @staticmethod
-    def _score_predictions(y: Any, predicted: Any, sample_weight: Any = None) -> float:
-        """Return how good predictions are, as `score` does."""
-        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
-
-    def _probabilities(self, X: Any) -> np.ndarray:
-        """Compute the probabilities of all labels, shape (n_labels, n_classes)."""
-        return probabilities(self._logits(X)).numpy()
 
     # Fitting
 

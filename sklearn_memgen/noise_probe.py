@@ -20,6 +20,7 @@ from sklearn_memgen._many_nets import ManyNetsMixin
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._phases import find_phases
 from sklearn_memgen._probe_nets import (
+    PRESETS,
     ProbeNet,
     ProbePlan,
     as_curves,
@@ -36,21 +37,6 @@ from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.wide_deep import WideDeepClassifier
 
 __all__ = ["NoisyFineTuneProbe"]
-
-#: Parameters of the estimator, as papers have them; see `NoisyFineTuneProbe`.
-PRESETS: dict[str, dict[str, Any]] = {
-    "tanzer2022": {
-        "optimizer": "adamw",
-        "learning_rate": 1e-4,
-        "head_learning_rate": None,
-        "weight_decay": 0.01,
-        "schedule": "linear",
-        "clip_norm": 1.0,
-        "batch_size": 64,
-        "max_length": 50,
-        "dropout": 0.1,
-    }
-}
 
 
 class NoisyFineTuneProbe(SuspectsMixin, ClassCurveMixin, ManyNetsMixin, BaseEstimator):

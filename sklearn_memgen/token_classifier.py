@@ -307,7 +307,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         probabilities : list of ndarray of shape (n_tokens, n_classes)
             Those of each sentence, in the order of `classes_`.
         """
-        return self._arrange(X, super().predict_proba(X))
+        return self._arrange(X, self._probabilities(X))
 
     def predict(self, X: Any) -> Any:
         """Predict the most probable tag of each token.
