@@ -363,7 +363,7 @@ def test_verbose_shows_a_bar_and_silence_is_the_default(capsys):
     assert captured.out == captured.err == ""
     make_model(verbose=1).fit(X, y)
     bar = capsys.readouterr().err
-    assert "20/20" in bar
+    assert "20.0/20" in bar
     assert "train_loss=" in bar
 
 
