@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,10 @@ class Course(Callback):
         X = self.held_out_X
         self.held_out_X_ = None if X is None else X.to(net.device)
         # Loss of the given label, prediction, and loss and margin of the learned one.
-        self.seen_ = torch.zeros(4, len(self.given), device=net.device)
+        # Of a row that no episode has had so far a net knows nothing.
+        n_classes = int(torch.maximum(self.given, self.learned).max()) + 1
+        unknown = torch.tensor([math.log(n_classes), -1.0, math.log(n_classes), 0.0])
+        self.seen_ = unknown[:, None].repeat(1, len(self.given)).to(net.device)
 
     def observe(self, batch: Batch, logits: Tensor, losses: Tensor) -> None:
         """Keep what a step computed; see `training.Observer`."""

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone, is_classifier
-from sklearn.metrics import make_scorer
+from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_memgen import (
@@ -263,6 +263,24 @@ def test_the_settings_of_tanzer_et_al(make_model):
     assert model.net_.schedule == "linear"
     assert {group["lr"] for group in model.net_.optimizer_.param_groups} == {1e-4}
     assert model.history_["learning_rate"].is_monotonic_decreasing
+
+
+def test_a_probe_of_episodes(make_model):
+    """What no episode has had yet is neither known nor suspect."""
+    X, y = make_sentences(120)
+    tags = np.array(flat(y))
+    wrong = np.random.default_rng(0).random(len(tags)) < 0.1
+    noisy = np.where(wrong, "B-PER", tags)
+    given = [part.tolist() for part in split_values(X, noisy)]
+    probe = NoisyFineTuneProbe(
+        make_model(head="prototype", episodic=True, batch_size=8),
+        noise_levels=(0.0, 0.2),
+        max_epochs=6,
+        random_state=0,
+    ).fit(X, given)
+    quality = probe.examples_["label_quality"].to_numpy()
+    assert roc_auc_score(noisy == tags, quality) > 0.8
+    assert probe.score(X, y) > 0.7
 
 
 def test_a_lottery_of_tokens(make_model):
