@@ -64,7 +64,8 @@ class TextClassifier(PretrainedMixin, NetClassifier):
     learning_rate : float, default=1e-4
         The largest learning rate of the transformer.
     head_learning_rate : float or None, default=0.002
-        That of the head, which begins at random. None takes `learning_rate`.
+        That of the linear head, which begins at random. None takes `learning_rate`, and
+        so does the prototype head.
     schedule : {"linear", "cosine", "constant"}, default="linear"
         "linear" lets the learning rates rise over the first 10 % of the steps and fall
         linearly to zero.
@@ -82,8 +83,8 @@ class TextClassifier(PretrainedMixin, NetClassifier):
         When to stop; see `NetClassifier`. By default all epochs are made.
     clip_norm : float or None, default=1.0
         Largest norm of the gradients of a step.
-    ema_decay, class_weight, precision, device, warm_start, callbacks, net_params, \
-            random_state, verbose
+    ema_decay, criterion, class_weight, precision, device, warm_start, callbacks, \
+            net_params, random_state, verbose
         See `NetClassifier`. ``precision="bfloat16"`` halves the memory of activations;
         on a CPU without instructions for it, it is slow.
         ``callbacks=[training.Checkpoint(folder)]`` lets a fit that was ended go on.

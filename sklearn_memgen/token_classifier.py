@@ -72,7 +72,8 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
     learning_rate : float, default=1e-4
         The largest learning rate of the transformer.
     head_learning_rate : float or None, default=0.002
-        That of the head, which begins at random. None takes `learning_rate`.
+        That of the linear head, which begins at random. None takes `learning_rate`, and
+        so does the prototype head.
     schedule : {"linear", "cosine", "constant"}, default="linear"
         "linear" lets the learning rates rise over the first 10 % of the steps and fall
         linearly to zero.
