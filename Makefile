@@ -104,6 +104,7 @@ bench-text: $(BENCH_STAMP)  ## texts and entities; BANKING=folder WNUT=folder
 	$(BENCH_VENV)/bin/python benchmarks/text.py issues $(BANKING) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/text.py entities $(WNUT) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/text.py few $(WNUT) $(ARGS)
+	$(BENCH_VENV)/bin/python benchmarks/text.py speed $(BANKING) $(ARGS)
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache

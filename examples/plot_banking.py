@@ -16,7 +16,7 @@ is it than counting words? From a raw CSV file to an answer, with
 #
 # Banking77 [1]_ has 13,083 questions of 77 classes. They are looked for in the folder
 # that `SKLEARN_MEMGEN_DATA` names; where they are not, questions are made up, which are
-# much easier. Eight classes that are easily confused are enough here: all of them are
+# much easier. Six classes that are easily confused are enough here: all of them are
 # about cards.
 
 import os
@@ -50,10 +50,10 @@ def make_questions(n=400, seed=0):
 
 file = Path(os.environ.get("SKLEARN_MEMGEN_DATA", ".")) / "banking77" / "train.csv"
 questions = pd.read_csv(file) if file.exists() else make_questions()
-about_cards = sorted(c for c in questions["category"].unique() if "card" in c)[:8]
+about_cards = sorted(c for c in questions["category"].unique() if "card" in c)[:6]
 questions = questions[questions["category"].isin(about_cards)]
-questions = questions.sample(min(len(questions), 400), random_state=0)
-train, test = questions[:240], questions[240:]
+questions = questions.sample(min(len(questions), 280), random_state=0)
+train, test = questions[:180], questions[180:]
 questions[["text", "category"]].head()
 
 # %%
@@ -145,7 +145,7 @@ plt.show()
 # %%
 # The labels that it suspects most, and how many of the suspects are wrong indeed:
 
-suspects = probe.suspects(30, train[["text"]])
+suspects = probe.suspects(20, train[["text"]])
 share = pd.Series(is_wrong, train.index)[suspects.index].mean()
 print(f"{is_wrong.mean():.0%} of all labels are wrong, {share:.0%} of the suspects")
 suspects[["text", "given_label", "suggested_label", "label_quality"]].head()
