@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.utils.validation import check_non_negative
 
 from sklearn_memgen._labels import LabeledExamples, rarest_classes, weigh_classes
 from sklearn_memgen.base import NetClassifier
-from sklearn_memgen.tables.token_encoder import check_sentences
+from sklearn_memgen.tables.tensors import take_runs
+from sklearn_memgen.tables.token_encoder import are_all, check_sentences
 from sklearn_memgen.training import Origin
 
 __all__ = [
@@ -50,10 +51,9 @@ class TokenExamples(LabeledExamples):
 
     def take(self, rows: np.ndarray) -> Self:
         """Take some sentences."""
-        ends = self.sizes.cumsum()
-        sizes = self.sizes[rows]
-        shift = ends[rows] - sizes.cumsum()
-        tokens = np.arange(sizes.sum()) + np.repeat(shift, sizes)
+        starts = torch.from_numpy(np.append(0, self.sizes.cumsum()))
+        _, entries = take_runs(starts, torch.from_numpy(rows))
+        tokens = np.asarray(entries)
         weight = None if self.sample_weight is None else self.sample_weight[tokens]
         if self.origin is None:
             origin = Origin(tokens, self.y)
@@ -64,7 +64,7 @@ class TokenExamples(LabeledExamples):
             data=[self.data[k] for k in rows.tolist()],
             y=self.y[tokens],
             sample_weight=weight,
-            sizes=sizes,
+            sizes=self.sizes[rows],
             origin=origin,
         )
 
@@ -112,8 +112,7 @@ def read_tokens(
     """
     _, bounds = check_sentences(X)
     sentences, sizes = list(X), np.diff(bounds)
-    tags = _check_tags(sentences, y)
-    labels = np.array(list(chain.from_iterable(tags)), dtype=str)
+    labels = np.array(_check_tags(y, bounds), dtype=str)
     if not len(labels):
         raise ValueError("Found array with 0 sample(s): no sentence in X has a token")
     weights = _check_weights(sample_weight, sizes)
@@ -128,34 +127,36 @@ def read_tokens(
     )
 
 
-def _check_tags(sentences: list[Sequence[str]], y: Any) -> list[Sequence[str]]:
+def _check_tags(y: Any, bounds: np.ndarray) -> list[str]:
+    """Return all tags; `bounds` are the first token of each sentence, and the end."""
     if y is None or isinstance(y, str) or not hasattr(y, "__len__"):
         raise ValueError(
             "y must be a list of lists of tags, one for each token of X; this "
             f"classifier requires y to be passed, but got {y!r:.80}"
         )
-    tags = list(y)
-    if len(tags) != len(sentences):
+    tags, sizes = list(y), np.diff(bounds)
+    if len(tags) != len(sizes):
         raise ValueError(
-            f"X has {len(sentences)} sentences, but y has {len(tags)} lists of tags"
+            f"X has {len(sizes)} sentences, but y has {len(tags)} lists of tags"
         )
-    for k, (sentence, own) in enumerate(zip(sentences, tags, strict=True)):
+    for k, own in enumerate(tags):
         if isinstance(own, str) or not hasattr(own, "__len__"):
             raise ValueError(
                 f"y must be a list of lists of tags; that of sentence {k} is "
                 f"{own!r:.80}"
             )
-        if len(own) != len(sentence):
-            raise ValueError(
-                f"sentence {k} has {len(sentence)} tokens, but {len(own)} tags"
-            )
-        for position, tag in enumerate(own):
-            if not isinstance(tag, str):
-                raise TypeError(
-                    f"tags must be strings; tag {position} of sentence {k} is "
-                    f"{tag!r:.80}"
-                )
-    return tags
+        if len(own) != sizes[k]:
+            raise ValueError(f"sentence {k} has {sizes[k]} tokens, but {len(own)} tags")
+    flat = list(chain.from_iterable(tags))
+    are_texts = are_all(flat, str)
+    if not are_texts.all():
+        place = int(are_texts.argmin())
+        k = int(np.searchsorted(bounds, place, side="right")) - 1
+        raise TypeError(
+            f"tags must be strings; tag {place - bounds[k]} of sentence {k} is "
+            f"{flat[place]!r:.80}"
+        )
+    return flat
 
 
 def _check_weights(sample_weight: Any, sizes: np.ndarray) -> np.ndarray | None:

@@ -25,7 +25,7 @@ from sklearn_memgen.tables.tokenizing import (
 from sklearn_memgen.tables.tokens import TokenTensors
 from sklearn_memgen.tables.values import to_strings
 
-__all__ = ["TokenEncoder", "check_sentences"]
+__all__ = ["TokenEncoder", "are_all", "check_sentences"]
 
 
 # `set_output` and its global setting are switched off: there is no array to wrap.
@@ -288,13 +288,13 @@ def check_sentences(X: Any) -> tuple[list[str], np.ndarray]:
             "Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is "
             "required."
         )
-    are_lists = _are_all(sentences, (list, tuple, np.ndarray, pd.Series))
+    are_lists = are_all(sentences, (list, tuple, np.ndarray, pd.Series))
     if not are_lists.all():
         k = int(are_lists.argmin())
         raise ValueError(f"sentence {k} of X is {sentences[k]!r:.80}; {expected}")
     bounds = np.append(0, np.cumsum(np.fromiter(map(len, sentences), np.int64)))
     words = list(chain.from_iterable(sentences))
-    are_texts = _are_all(words, str)
+    are_texts = are_all(words, str)
     if not are_texts.all():
         place = int(are_texts.argmin())
         k = int(np.searchsorted(bounds, place, side="right")) - 1
@@ -305,6 +305,6 @@ def check_sentences(X: Any) -> tuple[list[str], np.ndarray]:
     return words, bounds
 
 
-def _are_all(values: Sequence[Any], kind: Any) -> np.ndarray:
+def are_all(values: Sequence[Any], kind: Any) -> np.ndarray:
     """Tell of each value whether it is an instance, shape (n_values,), bool."""
     return np.fromiter(map(isinstance, values, repeat(kind)), bool, len(values))
