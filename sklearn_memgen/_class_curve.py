@@ -20,6 +20,7 @@ from sklearn_memgen._class_draws import ClassPredictions, draw_repeats
 from sklearn_memgen._net_estimator import Encoded
 from sklearn_memgen._table_nets import net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.entities import find_entities
 from sklearn_memgen.nets import PrototypeNet
 from sklearn_memgen.training import (
     ClassMeans,
@@ -199,8 +200,8 @@ def _codes_of(class_: Any, classes: np.ndarray) -> np.ndarray:
 
 def _type_of(tag: Any) -> str | None:
     """Return the type of entities that a tag such as "B-PER" is of."""
-    named = isinstance(tag, str) and tag[:2] in ("B-", "I-", "E-", "S-")
-    return tag[2:] if named else None
+    found = find_entities([tag]) if isinstance(tag, str) and tag else []
+    return found[0][0] if found else None
 
 
 def _check_counts(counts: ArrayLike, n_there: int, class_: Any) -> list[int]:
