@@ -27,7 +27,7 @@ class PretrainedMixin:
 
     _parameter_constraints: dict = {
         "model": [str, Path, HasMethods("forward")],
-        "tokenizer": [str, Path, HasMethods("__call__"), None],
+        "tokenizer": [str, Path, HasMethods("convert_tokens_to_ids"), None],
         "max_length": [Interval(Integral, 3, None, closed="left")],
         "head": [StrOptions({"linear", "prototype"})],
         "episodic": ["boolean"],

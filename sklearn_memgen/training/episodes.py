@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sklearn_memgen.training.batches import Batch, ResidentBatches
+from sklearn_memgen.training.batches import Batch, ResidentBatches, ResidentDataset
 
 __all__ = ["EpisodicBatches"]
 
@@ -63,12 +63,16 @@ class EpisodicBatches(ResidentBatches):
     (8, 4)
     """
 
-    background: int | None = None
-
     def __init__(
-        self, *args: object, background: int | None = None, **params: object
+        self,
+        dataset: ResidentDataset,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        device: torch.device | str = "cpu",
+        background: int | None = None,
     ) -> None:
-        super().__init__(*args, **params)  # type: ignore[arg-type]
+        super().__init__(dataset, batch_size=batch_size, shuffle=shuffle, device=device)
         self.background = background
         if self.shuffle and self.batch_size < 4:
             raise ValueError(

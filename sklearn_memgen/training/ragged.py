@@ -64,8 +64,9 @@ def targets_of(X: Any, rows: Tensor | slice) -> Tensor | slice:
     own = counts[rows]
     before = own.cumsum(0) - own  # targets of the rows in front
     shift = ends[rows] - own - before
-    return torch.arange(int(own.sum()), device=own.device) + shift.repeat_interleave(
-        own
+    n = int(own.sum())
+    return torch.arange(n, device=own.device) + shift.repeat_interleave(
+        own, output_size=n
     )
 
 
