@@ -46,8 +46,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from noisy_phases import WrongLabels
 from skorch.callbacks import Callback
-from torch import Tensor
 
 from sklearn_memgen import (
     NoisyFineTuneProbe,
@@ -57,12 +57,10 @@ from sklearn_memgen import (
     entity_scores,
 )
 from sklearn_memgen.tables import TextEncoder
-from sklearn_memgen.training import Batch
 
 NOISE = 0.2
 LEVELS = (0.0, 0.2, 0.4)
 COUNTS = (5, 15, 25, 50, 100, 200, 500)
-N_QUARTERS = 4
 
 
 def default_model() -> str:
@@ -305,31 +303,6 @@ class EntityScore(Callback):
         net.history.record("f1", entity_f1_score(self.tags, found))
 
 
-class WrongLabels(Callback):
-    """Watch, step by step, how many of the wrong labels are reproduced."""
-
-    def __init__(self, is_wrong: np.ndarray) -> None:
-        self.is_wrong = is_wrong
-        self.steps_: list[list[tuple[int, int]]] = []
-
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        self.steps_.append([])
-
-    def observe(self, batch: Batch, logits: Tensor, losses: Tensor) -> None:
-        right = (logits.argmax(1) == batch[1]).cpu().numpy()
-        assert isinstance(batch.rows, Tensor)
-        wrong = self.is_wrong[batch.rows.cpu().numpy()]
-        self.steps_[-1].append((int(right[wrong].sum()), int(wrong.sum())))
-
-    def quarters(self) -> np.ndarray:
-        """Return the share of wrong labels reproduced, of shape (n_epochs, 4)."""
-        shares = []
-        for epoch in self.steps_:
-            parts = np.array_split(np.array(epoch), N_QUARTERS)
-            shares.append([part[:, 0].sum() / part[:, 1].sum() for part in parts])
-        return np.array(shares)
-
-
 def run_entities(options: argparse.Namespace) -> None:
     X, y, X_test, y_test = read_entities(options, "emerging.dev.conll")
     classes = sorted({tag for own in y for tag in own})
@@ -356,7 +329,7 @@ def run_entities(options: argparse.Namespace) -> None:
 
     flat = np.concatenate([np.array(own) for own in y])
     noisy = make_wrong(flat, LEVELS[-1], seed=1)
-    watch = WrongLabels(noisy != flat)
+    watch = WrongLabels(np.searchsorted(classes, noisy), noisy != flat)
     ends = np.cumsum([len(own) for own in y])
     tags = [part.tolist() for part in np.split(noisy, ends[:-1])]
     once = TokenClassifier(
