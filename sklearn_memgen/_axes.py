@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["INK", "SOFT", "new_axes", "set_title"]
+__all__ = ["INK", "SOFT", "import_pyplot", "new_axes", "set_title"]
 
 #: Colors of words that matter, and of others.
 INK, SOFT = "#22303C", "#6B7885"
+
+
+def import_pyplot() -> Any:
+    """Return matplotlib's pyplot.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed; says how to get it.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "pictures need matplotlib, which is not installed: "
+            "pip install 'sklearn-memgen[plot]'"
+        ) from error
+    return plt
 
 
 def new_axes(
@@ -25,8 +43,7 @@ def new_axes(
     hidden : sequence of str, default=("top", "right")
         Spines that are not drawn.
     """
-    import matplotlib.pyplot as plt
-
+    plt = import_pyplot()
     if ax is None:
         _, ax = plt.subplots(figsize=(7.2, height), layout="constrained")
     ax.spines[list(hidden)].set_visible(False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sklearn_memgen._axes import INK, SOFT, new_axes, set_title
+from sklearn_memgen._axes import INK, SOFT, import_pyplot, new_axes, set_title
 from sklearn_memgen._surviving_inputs import surviving_inputs
 
 __all__ = ["LotteryDisplay", "TicketInputsDisplay"]
@@ -128,7 +128,7 @@ class LotteryDisplay:
         display : LotteryDisplay
             Itself, with `axes_` and `figure_`.
         """
-        import matplotlib.pyplot as plt
+        plt = import_pyplot()
 
         if axes is None:
             n = len(self.measures)

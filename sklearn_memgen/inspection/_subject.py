@@ -1,0 +1,364 @@
+"""What is inspected: a classifier, and the rows that it learns or has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sklearn_memgen._inputs import hold_out
+from sklearn_memgen._labels import LabeledExamples
+from sklearn_memgen._many_nets import ManyNetsMixin
+from sklearn_memgen._table_nets import encode_all, net_maker, own_callbacks, train_all
+from sklearn_memgen.base import NetClassifier
+from sklearn_memgen.rule_augmented import RuleAugmentedClassifier
+from sklearn_memgen.training import (
+    Guide,
+    Member,
+    ResidentDataset,
+    ResidentNet,
+    Rows,
+    TrainedMember,
+    pool_logits,
+    probabilities,
+    resolve_device,
+)
+
+__all__ = [
+    "FittedSubject",
+    "Subject",
+    "accuracy_of",
+    "logits_of",
+    "read_fitted",
+    "read_subject",
+]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier that is to be trained, often, on rows that are encoded once.
+
+    Parameters
+    ----------
+    estimator : NetClassifier
+        A checked copy, with a seed; says what the nets are.
+    encoder : estimator or None
+        Fitted on the training rows.
+    training : ResidentDataset
+        The rows to learn.
+    test : ResidentDataset or None
+        Rows that no net learns.
+    classes : ndarray of shape (n_classes,)
+        All labels, sorted.
+    rows, test_rows : ndarray of int
+        Of each row the number in the `X` it comes from: the one to learn or, if they
+        were given apart, the one to test.
+    index : Index of length n_given
+        The index of the `X` to learn.
+    examples : LabeledExamples
+        The rows to learn before they were encoded.
+    rng : RandomState
+        Draws seeds.
+    strategy, n_jobs
+        See `training.Population`.
+    """
+
+    estimator: NetClassifier
+    encoder: Any
+    training: ResidentDataset
+    test: ResidentDataset | None
+    classes: np.ndarray
+    rows: np.ndarray
+    test_rows: np.ndarray
+    index: pd.Index
+    examples: LabeledExamples
+    rng: np.random.RandomState
+    strategy: str
+    n_jobs: int | None
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The class index of each label to learn, shape (n_labels,)."""
+        return self.training.targets.numpy()
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+    def member(
+        self,
+        *,
+        codes: np.ndarray | None = None,
+        X: Rows | None = None,
+        rows: np.ndarray | None = None,
+        stop_by: ResidentDataset | None = None,
+        estimator: NetClassifier | None = None,
+        max_epochs: int | None = None,
+        schedule: str | None = None,
+        callbacks: Sequence[Any] = (),
+        guide: Guide | Any = None,
+        seed: int | None = None,
+    ) -> Member:
+        """Return a net to be trained.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_labels,), int, default=None
+            Other class indices to learn.
+        X : Rows, default=None
+            Other inputs. Members that share them can be stacked.
+        rows : ndarray of int, default=None
+            The rows of `training` to learn; all by default.
+        stop_by : ResidentDataset, default=None
+            Rows by whose loss training stops; by default it goes on to the end.
+        estimator : NetClassifier, default=None
+            Another one that says what the net is.
+        max_epochs : int, default=None
+            Epochs, then without a running average of the weights; by default both are
+            as the estimator says.
+        schedule : str, default=None
+            With `max_epochs`, how the learning rate changes; by default as the
+            estimator says.
+        callbacks : sequence, default=()
+            Callbacks beside copies of the estimator's own.
+        guide : Guide or callable, default=None
+            See `Member`.
+        seed : int, default=None
+            Of the net; drawn by default.
+        """
+        estimator = self.estimator if estimator is None else estimator
+        training = self.training if X is None else replace(self.training, X=X)
+        if codes is not None:
+            training = replace(training, y=torch.from_numpy(codes))
+        make_net = net_maker(
+            estimator,
+            self.encoder,
+            training,
+            self.n_classes,
+            max_epochs,
+            estimator.schedule if schedule is None else schedule,
+        )
+        return Member(
+            make_net,
+            training,
+            stop_by,
+            seed=self.rng.randint(2**31) if seed is None else seed,
+            rows=rows,
+            guide=guide,
+            callbacks=[*callbacks, *own_callbacks(estimator)],
+            n_iter_no_change=estimator.n_iter_no_change,
+            tol=estimator.tol,
+        )
+
+    def train(self, members: Sequence[Member]) -> list[TrainedMember]:
+        """Train nets, or raise the error of the first that failed."""
+        device = resolve_device(self.estimator.device)
+        return train_all(members, self.strategy, self.n_jobs, device)
+
+
+@dataclass(frozen=True)
+class FittedSubject:
+    """A fitted classifier, and rows with labels as its net sees them.
+
+    Parameters
+    ----------
+    estimator : NetClassifier
+        The classifier itself.
+    data : ResidentDataset
+        The rows, on the host.
+    index : Index of shape (n_rows,)
+        The index of `X`.
+    """
+
+    estimator: NetClassifier
+    data: ResidentDataset
+    index: pd.Index
+
+    @property
+    def net(self) -> ResidentNet:
+        """The trained net."""
+        return self.estimator.net_
+
+
+def read_subject(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    X_test: Any = None,
+    y_test: Any = None,
+    test_fraction: float | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    strategy: str = "auto",
+    n_jobs: int | None = None,
+) -> Subject:
+    """Check a classifier and the rows it is to learn, and encode them.
+
+    Parameters
+    ----------
+    estimator : NetClassifier, LotteryPrunedNet, NoisyFineTuneProbe, \
+            RuleAugmentedClassifier, or Pipeline that ends in one
+        What is inspected. Of one that trains nets of another estimator, or asks one
+        where rules are silent, it is that other.
+    X, y : inputs and labels, of n_rows rows
+        What it is to learn.
+    X_test, y_test : inputs and labels, default=None
+        What to test it on.
+    test_fraction : float, default=None
+        Share of the rows, of every class, that are held out to test, if there is no
+        `X_test`; none by default.
+    random_state : int, RandomState instance or None, default=None
+        Draws what is held out, and seeds.
+    strategy, n_jobs
+        See `training.Population`.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` has no such net.
+    ValueError
+        If data cannot be learned from, or `y_test` has labels that `y` has not.
+    """
+    rng = check_random_state(random_state)
+    if isinstance(estimator, Pipeline):
+        *before, (_, estimator) = estimator.steps
+        if before:
+            steps = clone(Pipeline(before))
+            X = steps.fit_transform(X, y)
+            X_test = None if X_test is None else steps.transform(X_test)
+    base = clone(_net_classifier(estimator))
+    base._validate_params()
+    base._check_source()
+    if base.random_state is None:
+        base.set_params(random_state=rng.randint(2**31))
+    examples = base._read(
+        X, y, None, encoder=base._make_encoder(), classes=None, reset=True
+    )
+    index = _index(base, X, len(examples.y))
+    examples = examples.counted()
+    rows, test_rows, held_out = np.arange(len(examples)), np.arange(0), None
+    if X_test is not None:
+        held_out = base._read(
+            X_test,
+            y_test,
+            None,
+            encoder=base._make_encoder(),
+            classes=examples.classes,
+            reset=False,
+        )
+        test_rows = np.arange(len(held_out))
+    elif test_fraction is not None:
+        rows, test_rows = hold_out(examples.strata, test_fraction, rng)
+        if not len(test_rows):
+            raise ValueError(
+                f"test_fraction={test_fraction} of {len(examples)} rows leaves no row "
+                "to test on"
+            )
+        examples, held_out = examples.take(rows), examples.take(test_rows)
+    # Rows to test on have no say in how others are encoded.
+    encoded = encode_all(base, examples)
+    base.encoder_, base.classes_ = encoded.encoder, examples.classes
+    return Subject(
+        base,
+        encoded.encoder,
+        encoded.training,
+        None if held_out is None else held_out.encode(encoded.encoder),
+        examples.classes,
+        rows,
+        test_rows,
+        index,
+        examples,
+        rng,
+        strategy,
+        n_jobs,
+    )
+
+
+def read_fitted(estimator: Any, X: Any, y: Any) -> FittedSubject:
+    """Check a fitted classifier and rows with labels, and encode them.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        As in `read_subject`; of one that has several nets the first is taken.
+    X, y : inputs and labels, of n_rows rows
+        The rows.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` has no net.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If the rows do not go with it.
+    """
+    if isinstance(estimator, Pipeline):
+        check_is_fitted(estimator)
+        if len(estimator.steps) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator.steps[-1][1]
+    if not isinstance(estimator, NetClassifier):
+        _net_classifier(estimator)  # raises where there is no net
+        check_is_fitted(estimator)
+        fitted = getattr(estimator, "estimators_", None) or [estimator.estimator_]
+        estimator = fitted[0]
+    check_is_fitted(estimator)
+    # Features were checked when it was fitted; the classifier stays as it is.
+    reader = copy(estimator)
+    examples = reader._read(
+        X,
+        y,
+        None,
+        encoder=estimator.encoder_,
+        classes=estimator.classes_,
+        reset=False,
+    )
+    estimator._follow_device()
+    data = replace(examples.encode(estimator.encoder_), weight=None)
+    return FittedSubject(estimator, data, _index(reader, X, len(examples.y)))
+
+
+def logits_of(net: ResidentNet, X: Rows) -> Tensor:
+    """Compute the logits of rows, those of an ensemble's mean, on the host."""
+    return pool_logits(net.logits(X).float())
+
+
+def accuracy_of(net: ResidentNet, data: ResidentDataset) -> float:
+    """Return the share of labels that a net predicts."""
+    predicted = probabilities(net.logits(data.X)).argmax(dim=1)
+    return float((predicted == data.targets.cpu()).double().mean())
+
+
+def _net_classifier(estimator: Any) -> NetClassifier:
+    """Return the classifier whose nets are inspected, not fitted."""
+    if isinstance(estimator, type):
+        raise TypeError(
+            f"estimator must be an instance, such as {estimator.__name__}(); got the "
+            "class"
+        )
+    made = estimator
+    if isinstance(estimator, ManyNetsMixin | RuleAugmentedClassifier):
+        made = estimator._make_estimator()
+    if not isinstance(made, NetClassifier):
+        raise TypeError(
+            "estimator must be a classifier with a net, such as WideDeepClassifier or "
+            f"NetClassifier; got {estimator!r}"
+        )
+    return made
+
+
+def _index(reader: NetClassifier, X: Any, n_labels: int) -> pd.Index:
+    index = reader._index_of(X)
+    return pd.RangeIndex(n_labels) if index is None else index
