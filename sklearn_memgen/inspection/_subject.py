@@ -63,10 +63,10 @@ class Subject:
     rows, test_rows : ndarray of int
         Of each row the number in the `X` it comes from: the one to learn or, if they
         were given apart, the one to test.
-    index : Index of length n_given
-        The index of the `X` to learn.
-    examples : LabeledExamples
-        The rows to learn before they were encoded.
+    index, test_index : Index of length n_labels, n_test_labels
+        Index entries of the labels to learn and to test.
+    examples, test_examples : LabeledExamples
+        The rows to learn and those to test, if there are any, before they were encoded.
     rng : RandomState
         Draws seeds.
     strategy, n_jobs
@@ -81,7 +81,9 @@ class Subject:
     rows: np.ndarray
     test_rows: np.ndarray
     index: pd.Index
+    test_index: pd.Index
     examples: LabeledExamples
+    test_examples: LabeledExamples | None
     rng: np.random.RandomState
     strategy: str
     n_jobs: int | None
@@ -246,8 +248,12 @@ def read_subject(
         X, y, None, encoder=base._make_encoder(), classes=None, reset=True
     )
     index = _index(base, X, len(examples.y))
-    examples = examples.counted()
-    rows, test_rows, held_out = np.arange(len(examples)), np.arange(0), None
+    rows, examples = np.arange(len(examples)), examples.counted()
+    if examples.origin is not None:  # classes of weight zero are left out
+        rows = examples.origin.rows
+        index = index[rows]
+    test_rows, held_out = np.arange(0), None
+    test_index = index[:0]
     if X_test is not None:
         held_out = base._read(
             X_test,
@@ -258,14 +264,17 @@ def read_subject(
             reset=False,
         )
         test_rows = np.arange(len(held_out))
+        test_index = _index(base, X_test, len(held_out.y))
     elif test_fraction is not None:
-        rows, test_rows = hold_out(examples.strata, test_fraction, rng)
-        if not len(test_rows):
+        kept, others = hold_out(examples.strata, test_fraction, rng)
+        if not len(others):
             raise ValueError(
                 f"test_fraction={test_fraction} of {len(examples)} rows leaves no row "
                 "to test on"
             )
-        examples, held_out = examples.take(rows), examples.take(test_rows)
+        examples, held_out = examples.take(kept), examples.take(others)
+        rows, test_rows = rows[kept], rows[others]
+        index, test_index = index[kept], index[others]
     # Rows to test on have no say in how others are encoded.
     encoded = encode_all(base, examples)
     base.encoder_, base.classes_ = encoded.encoder, examples.classes
@@ -278,7 +287,9 @@ def read_subject(
         rows,
         test_rows,
         index,
+        test_index,
         examples,
+        held_out,
         rng,
         strategy,
         n_jobs,
