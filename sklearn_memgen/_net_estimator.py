@@ -20,6 +20,11 @@ from torch.optim import Optimizer
 from sklearn_memgen._encodings import SharedEncodings
 from sklearn_memgen._inputs import Examples, as_rows, read_inputs
 from sklearn_memgen._sklearn import HasMethods, Interval, StrOptions
+from sklearn_memgen._trainable import (
+    TRAINABLE_CONSTRAINT,
+    Trainable,
+    trainable_callbacks,
+)
 from sklearn_memgen.training import (
     SCHEDULES,
     Member,
@@ -80,7 +85,7 @@ class NetEstimator(BaseEstimator):
     optimizer, learning_rate, weight_decay, schedule, batch_size, max_epochs, \
             early_stopping, validation_fraction, n_iter_no_change, tol, clip_norm, \
             ema_decay, precision, device, warm_start, callbacks, net_params, \
-            random_state, verbose, source
+            random_state, verbose, source, trainable
         See `NetClassifier`. They have no defaults here; scikit-learn reads parameters
         and their defaults off the signature of the subclass.
     """
@@ -112,6 +117,7 @@ class NetEstimator(BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "source": [HasMethods(["make_body", "transform"]), None],
+        "trainable": TRAINABLE_CONSTRAINT,
     }
 
     def __init__(
@@ -137,6 +143,7 @@ class NetEstimator(BaseEstimator):
         random_state: int | np.random.RandomState | None,
         verbose: int,
         source: Any = None,
+        trainable: Trainable = "all",
     ) -> None:
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -158,6 +165,7 @@ class NetEstimator(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
         self.source = source
+        self.trainable = trainable
 
     encoder_: Any
     net_: ResidentNet
@@ -194,7 +202,7 @@ class NetEstimator(BaseEstimator):
 
     def _make_callbacks(self) -> list[Any]:
         """Return what looks on while a net learns, or guides it."""
-        return list(self.callbacks or ())
+        return [*(self.callbacks or ()), *trainable_callbacks(self.trainable)]
 
     def _encode(
         self, examples: Examples, held_out: Examples | None

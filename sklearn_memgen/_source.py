@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from torch import nn
 
 from sklearn_memgen._inputs import Examples
 from sklearn_memgen._masking import MaskedCells, find_cells, flag_all_numbers
+from sklearn_memgen._modules import module_maker
 from sklearn_memgen._net_estimator import Encoded, NetEstimator
 from sklearn_memgen.nets import (
     HeadedNet,
@@ -172,12 +172,9 @@ class PretrainedBody(NetEstimator):
 
     def _call_module(self) -> nn.Module:
         assert self.module is not None
-        if isinstance(self.module, nn.Module):
-            return copy.deepcopy(self.module)
-        params = dict(self.module_params or {})
-        if "n_features" in inspect.signature(self.module).parameters:
-            params.setdefault("n_features", getattr(self, "n_features_in_", None))
-        return self.module(**params)
+        sizes = {"n_features": getattr(self, "n_features_in_", None)}
+        made = module_maker(self.module, self.module_params, sizes)
+        return made if isinstance(made, nn.Module) else made()
 
     def _make_module(self, encoder: Any, n_features: int | None, n_outputs: int) -> Any:
         body: Any

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from sklearn_memgen._sklearn import HasMethods, Interval, StrOptions
+from sklearn_memgen._trainable import Trainable, trainable_callbacks
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.training import ClassMeans, EpisodicBatches
 
@@ -54,6 +55,7 @@ class PretrainedMixin:
     gradient_checkpointing: bool
     net_params: dict[str, Any] | None
     callbacks: list[Any] | None
+    trainable: Trainable
 
     @property
     def _named_tokenizer(self) -> Any:
@@ -77,7 +79,7 @@ class PretrainedMixin:
 
     def _make_callbacks(self) -> list[Any]:
         means = [ClassMeans()] if self.head == "prototype" else []
-        return [*means, *(self.callbacks or ())]
+        return [*means, *(self.callbacks or ()), *trainable_callbacks(self.trainable)]
 
     def _net_settings(self) -> dict[str, Any]:
         groups: list[tuple[str, dict[str, float]]] = []

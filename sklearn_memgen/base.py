@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +18,7 @@ from torch.optim import Optimizer
 
 from sklearn_memgen._encodings import SharedEncodings
 from sklearn_memgen._labels import LabeledExamples, read_labeled
+from sklearn_memgen._modules import module_maker
 from sklearn_memgen._net_estimator import Learning, NetEstimator
 from sklearn_memgen._prediction import LogitClassifierMixin
 from sklearn_memgen._sklearn import (
@@ -28,6 +27,7 @@ from sklearn_memgen._sklearn import (
     _check_partial_fit_first_call,
     _fit_context,
 )
+from sklearn_memgen._trainable import Trainable
 from sklearn_memgen.training import LogisticLoss, Trace
 
 __all__ = ["NetClassifier"]
@@ -108,6 +108,11 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         encoded as it was for the source, and the net is a copy of its body with a new
         linear head. Columns that only `X` has are left out, with a warning. The source
         stays as it is.
+    trainable : {"all", "batch_norm"}, list of str, Guide or callable, default="all"
+        What may change in training; all else keeps its first values to the bit.
+        "batch_norm" is scale and shift of all normalizations, whatever their kind,
+        without the output layer; see `batch_norm_study`. A list has patterns of names,
+        such as ``["body.*"]``; a callable makes a `training.Guide` of the module.
 
     Attributes
     ----------
@@ -185,6 +190,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         source: Any = None,
+        trainable: Trainable = "all",
     ) -> None:
         super().__init__(
             optimizer=optimizer,
@@ -207,6 +213,7 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             random_state=random_state,
             verbose=verbose,
             source=source,
+            trainable=trainable,
         )
         self.module = module
         self.module_params = module_params
@@ -237,15 +244,8 @@ class NetClassifier(LogitClassifierMixin, NetEstimator):
             return self.source.make_net(1 if n_outputs == 2 else n_outputs)
         if self.module is None:
             raise ValueError("module=None; NetClassifier needs a torch module")
-        if isinstance(self.module, nn.Module):
-            return copy.deepcopy(self.module)
-        params = dict(self.module_params or {})
-        offered = {"n_features": n_features, "n_classes": n_outputs}
-        accepted = inspect.signature(self.module).parameters
-        params |= {
-            k: v for k, v in offered.items() if k in accepted and k not in params
-        }
-        return partial(self.module, **params)
+        sizes = {"n_features": n_features, "n_classes": n_outputs}
+        return module_maker(self.module, self.module_params, sizes)
 
     def _make_criterion(self) -> Callable[..., nn.Module]:
         criterion = getattr(self, "criterion", None)

@@ -26,6 +26,7 @@ from sklearn_memgen._target_guide import (
     set_head,
     transferred,
 )
+from sklearn_memgen._trainable import Trainable
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.source_net import SourceNet
 from sklearn_memgen.training import (
@@ -109,6 +110,8 @@ class GuidedTransferClassifier(NetClassifier):
         See `NetClassifier`. By default no rows are held out below 200.
     warm_start, callbacks, net_params, random_state, verbose
         See `NetClassifier`.
+    trainable : str, list, Guide or callable, default="all"
+        See `NetClassifier`. What it lets change obeys `guide`, too.
     epochs_per_call : int, default=1
         Passes that `partial_fit` makes over the rows of a call, if only one.
 
@@ -235,6 +238,7 @@ class GuidedTransferClassifier(NetClassifier):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        trainable: Trainable = "all",
     ) -> None:
         NetEstimator.__init__(
             self,
@@ -258,6 +262,7 @@ class GuidedTransferClassifier(NetClassifier):
             random_state=random_state,
             verbose=verbose,
             source=source,
+            trainable=trainable,
         )
         self.guide = guide
         self.by_distance = by_distance

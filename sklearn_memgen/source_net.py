@@ -198,7 +198,7 @@ class SourceNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ScoutingBody)
         **{
             name: constraint
             for name, constraint in NetEstimator._parameter_constraints.items()
-            if name not in ("warm_start", "source")
+            if name not in ("warm_start", "source", "trainable")
         },
         **{name: TableEncoder._parameter_constraints[name] for name in ENCODER_PARAMS},
         "max_epochs": [

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from sklearn_memgen._sklearn import StrOptions
 from sklearn_memgen._text import PretrainedMixin
+from sklearn_memgen._trainable import Trainable
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.nets.text import sequence_net
 from sklearn_memgen.tables import TextEncoder
@@ -84,7 +85,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
     clip_norm : float or None, default=1.0
         Largest norm of the gradients of a step.
     ema_decay, criterion, class_weight, precision, device, warm_start, callbacks, \
-            net_params, random_state, verbose
+            net_params, random_state, verbose, trainable
         See `NetClassifier`. ``precision="bfloat16"`` halves the memory of activations;
         on a CPU without instructions for it, it is slow.
         ``callbacks=[training.Checkpoint(folder)]`` lets a fit that was ended go on.
@@ -172,6 +173,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        trainable: Trainable = "all",
     ) -> None:
         super().__init__(
             optimizer=optimizer,
@@ -195,6 +197,7 @@ class TextClassifier(PretrainedMixin, NetClassifier):
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            trainable=trainable,
         )
         self.model = model
         self.tokenizer = tokenizer

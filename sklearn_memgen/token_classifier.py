@@ -22,6 +22,7 @@ from sklearn_memgen._tokens import (
     split_values,
     token_index,
 )
+from sklearn_memgen._trainable import Trainable
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.entities import entity_f1_score
 from sklearn_memgen.nets.text import token_net
@@ -93,7 +94,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
     clip_norm : float or None, default=1.0
         Largest norm of the gradients of a step.
     ema_decay, criterion, class_weight, precision, device, warm_start, callbacks, \
-            net_params, random_state, verbose
+            net_params, random_state, verbose, trainable
         See `NetClassifier` and `TextClassifier`.
 
     Attributes
@@ -181,6 +182,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
         net_params: dict[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
+        trainable: Trainable = "all",
     ) -> None:
         super().__init__(
             optimizer=optimizer,
@@ -204,6 +206,7 @@ class TokenClassifier(PretrainedMixin, NetClassifier):
             net_params=net_params,
             random_state=random_state,
             verbose=verbose,
+            trainable=trainable,
         )
         self.model = model
         self.tokenizer = tokenizer

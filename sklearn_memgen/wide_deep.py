@@ -13,6 +13,7 @@ from skorch.callbacks import Callback
 from torch.optim import Optimizer
 
 from sklearn_memgen._contributions import Explained
+from sklearn_memgen._trainable import Trainable
 from sklearn_memgen._wide_deep import WideDeepEstimator
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.explanation import Explanation, quote
@@ -117,7 +118,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         and the wide part are new. Parameters of the encoder, `hidden_layer_sizes` and
         `embedding_dim` must then be left at their defaults, and `caution="auto"` is
         False. Columns that only `X` has are left out, with a warning.
-    class_weight, warm_start, callbacks, net_params, random_state, verbose
+    class_weight, warm_start, callbacks, net_params, random_state, verbose, trainable
         See `NetClassifier`. With `warm_start`, and in `partial_fit`, values that are
         new get ids, embeddings and weights beside those that have been learned.
 
@@ -244,6 +245,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         source: Any = None,
+        trainable: Trainable = "all",
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -288,6 +290,7 @@ class WideDeepClassifier(WideDeepEstimator, NetClassifier):
             random_state=random_state,
             verbose=verbose,
             source=source,
+            trainable=trainable,
         )
         self.calibrate = calibrate
 

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from sklearn_memgen._contributions import Explained
 from sklearn_memgen._net_regressor import NetRegressor
+from sklearn_memgen._trainable import Trainable
 from sklearn_memgen._wide_deep import WideDeepEstimator
 from sklearn_memgen.explanation import Explanation
 from sklearn_memgen.tables import TableEncoder
@@ -149,6 +150,8 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
     source : SourceNet, default=None
         A base fitted on a table, from which the deep part starts; see
         `WideDeepClassifier`.
+    trainable : str, list, Guide or callable, default="all"
+        What may change in training; see `NetClassifier`.
 
     Attributes
     ----------
@@ -285,6 +288,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         source: Any = None,
+        trainable: Trainable = "all",
     ) -> None:
         super().__init__(
             loss=loss,
@@ -330,6 +334,7 @@ class WideDeepRegressor(WideDeepEstimator, NetRegressor):
             random_state=random_state,
             verbose=verbose,
             source=source,
+            trainable=trainable,
         )
 
     def _make_encoder(self) -> TableEncoder:
