@@ -26,6 +26,7 @@ __all__ = [
     "EvidenceMixin",
     "SearchedTable",
     "measure_instability",
+    "weights_between",
 ]
 
 
@@ -219,7 +220,7 @@ def measure_instability(
     rows = []
     for epoch, one, other in zip(rewind, trained[::2], trained[1::2], strict=True):
         errors = [
-            nets.error(_between(one, other, share))
+            nets.error(weights_between(one, other, share))
             for share in np.linspace(0, 1, n_points)
         ]
         error = (errors[0] + errors[-1]) / 2
@@ -228,7 +229,7 @@ def measure_instability(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _between(
+def weights_between(
     one: Mapping[str, Tensor], other: Mapping[str, Tensor], share: float
 ) -> dict[str, Tensor]:
     """Return the weights on the line between two nets; counters are those of one."""

@@ -31,7 +31,7 @@ from sklearn_memgen.training import (
 )
 from sklearn_memgen.training.stacking_rule import may_pay
 
-__all__ = ["CONTROLS", "LotteryNet", "LotteryNets", "as_rounds"]
+__all__ = ["CONTROLS", "LotteryNet", "LotteryNets", "as_rounds", "begin_with"]
 
 #: What a ticket is compared with, at the same masks or the same weights.
 CONTROLS = ("random_reinit", "random_mask")
@@ -205,7 +205,7 @@ class LotteryNets:
     def restore(self, weights: Mapping[str, Tensor]) -> ResidentNet:
         """Return a net with given weights."""
         with seeded(0, self.device):
-            return _begin(self._make_net(1), weights, str(self.device))
+            return begin_with(self._make_net(1), weights, str(self.device))
 
     def error(self, weights: Mapping[str, Tensor]) -> float:
         """Return the share of wrong predictions on the rows held out."""
@@ -245,7 +245,7 @@ class LotteryNets:
         )
         make_net = self._make_net(net.max_epochs)
         return Member(
-            partial(_begin, make_net, initial, str(self.device), seen),
+            partial(begin_with, make_net, initial, str(self.device), seen),
             self.encoded.training,
             seed=self.rng.randint(2**31),
             guide=Guide.from_mask(seen.take(net.ticket.masks)),
@@ -281,7 +281,7 @@ def _initialized(make_net: Callable[[], ResidentNet], device: str) -> ResidentNe
     return net
 
 
-def _begin(
+def begin_with(
     make_net: Callable[[], ResidentNet],
     weights: Mapping[str, Tensor],
     device: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -86,15 +86,10 @@ class LossSurface:
         frozen: bool = False,
     ) -> None:
         self.device = torch.device(net.device)
+        self._batch_size = min(net.micro_batch_size or _BATCH_ROWS, _BATCH_ROWS)
         if rows is not None:
             data = data.take(torch.from_numpy(rows))
-        data = replace(data, weight=None, origin=None).resident(self.device)
-        self.n_rows, self.n_targets = len(data), len(data.targets)
-        self._batches = ResidentBatches(
-            data,
-            batch_size=min(net.micro_batch_size or _BATCH_ROWS, _BATCH_ROWS),
-            device=self.device,
-        )
+        self._read(data)
         self.module = _differentiable(deepcopy(net.module_)).eval()
         self.criterion = deepcopy(net.criterion_).eval()
         self.parameters = {
@@ -108,6 +103,19 @@ class LossSurface:
         self._has_recurrence = any(
             isinstance(m, nn.RNNBase) for m in self.module.modules()
         )
+
+    def _read(self, data: ResidentDataset) -> None:
+        data = replace(data, weight=None, origin=None).resident(self.device)
+        self.n_targets = len(data.targets)
+        self._batches = ResidentBatches(
+            data, batch_size=self._batch_size, device=self.device
+        )
+
+    def on(self, data: ResidentDataset) -> LossSurface:
+        """Return the surface of other rows, which moves with this one."""
+        made = copy(self)
+        made._read(data)
+        return made
 
     @property
     def n_parameters(self) -> int:

@@ -156,7 +156,7 @@ def test_highest_point_of_the_box(mlp, iris, found):
         z = torch.from_numpy(z).requires_grad_()
         below = -loss(weights + z * box)
         (slope,) = torch.autograd.grad(below, z)
-        return float(below), slope.numpy()
+        return below.item(), slope.numpy()
 
     bounds = [(-1, 1)] * len(weights)
     best = minimize(
@@ -274,8 +274,8 @@ def test_net_that_errs_nowhere(iris):
     model = fit(Softmax, X, y)
     with torch.no_grad():
         model.net_.module_.weight *= 1e6
-    sure = model.predict_proba(X).max(axis=1) == 1
-    result = sharpness(model, X[sure], y[sure], random_state=0)
+    right = model.predict_proba(X)[np.arange(len(y)), y] == 1
+    result = sharpness(model, X[right], y[right], random_state=0)
     assert result.loss == 0
     assert result.values["sam"] == result.values["hessian_trace"] == 0
     assert np.isfinite(list(result.values.values())).all()
