@@ -411,4 +411,11 @@ def as_rows(X: Any) -> Rows:
     if hasattr(X, "inputs"):
         return X
     arrays = X if isinstance(X, Mapping) else {"": X}
-    return ArrayTensors({name: torch.as_tensor(a) for name, a in arrays.items()})
+    return ArrayTensors({name: _as_tensor(array) for name, array in arrays.items()})
+
+
+def _as_tensor(array: Any) -> torch.Tensor:
+    """Return an array as a tensor; one that must not be written to is copied."""
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.copy()
+    return torch.as_tensor(array)

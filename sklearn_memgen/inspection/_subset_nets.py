@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
-from tqdm import tqdm  # skorch's own progress bar depends on it
 
 from sklearn_memgen._inputs import hold_out
 from sklearn_memgen._table_nets import encode_all, labels_of, row_classes
@@ -85,40 +85,49 @@ class SubsetNets:
                 stacklevel=4,
             )
 
-    def run(self, verbose: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Train all nets, and return their outcomes on all rows and on those to test.
+    def run(
+        self, advance: Callable[[int], object]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Train all nets, and return what they make of all rows and of those to test.
+
+        Parameters
+        ----------
+        advance : callable
+            Told, now and then, how many nets were trained since.
 
         Returns
         -------
+        predictions : ndarray of shape (n_models, n_labels), int32
+            Class indices for the rows of the table.
         outcomes : ndarray of shape (n_models, n_labels), float32
-            On the rows of the table.
+            Whether these are right, or the probability of the given labels.
         test_outcomes : ndarray of shape (n_models, n_test_labels), float32, or None
-            On the rows to test, if there are any.
+            The same of the rows to test, if there are any.
         """
         subject, n_models = self.subject, len(self.subsets)
         device = resolve_device(subject.estimator.device)
         data = subject.training.to(device)
         test = None if subject.test is None else subject.test.to(device)
         outcomes = np.empty(self.included.shape, dtype=np.float32)
+        predictions = np.empty(self.included.shape, dtype=np.int32)
         test_outcomes = None
         if test is not None:
             test_outcomes = np.empty((n_models, len(test.targets)), dtype=np.float32)
         # Nets with tables of their own have nothing in common that could be stacked.
         size = 1 if self.encodes_each else _BLOCK[device.type]
-        with tqdm(total=n_models, desc="nets", disable=not verbose) as bar:
-            for start in range(0, n_models, size):
-                block = range(start, min(start + size, n_models))
-                if self.encodes_each:
-                    members, data, test = self._own_table(start)
-                else:
-                    members = [self._member(k) for k in block]
-                for k, trained in zip(block, subject.train(members), strict=True):
-                    assert trained.net is not None
-                    outcomes[k] = self._outcome(trained.net, data)
-                    if test is not None and test_outcomes is not None:
-                        test_outcomes[k] = self._outcome(trained.net, test)
-                bar.update(len(block))
-        return outcomes, test_outcomes
+        for start in range(0, n_models, size):
+            block = range(start, min(start + size, n_models))
+            if self.encodes_each:
+                members, data, test = self._own_table(start)
+            else:
+                members = [self._member(k) for k in block]
+            for k, trained in zip(block, subject.train(members), strict=True):
+                assert trained.net is not None
+                predictions[k], outcomes[k] = self._outcome(trained.net, data)
+                if test is not None and test_outcomes is not None:
+                    _, test_outcomes[k] = self._outcome(trained.net, test)
+            advance(len(block))
+        return predictions, outcomes, test_outcomes
 
     def _learned(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that a net learns, and those of its subset that stop it."""
@@ -144,7 +153,7 @@ class SubsetNets:
     def _own_table(
         self, k: int
     ) -> tuple[list[Member], ResidentDataset, ResidentDataset | None]:
-        """Return a net whose encoder knows its subset only, and tables to test it on."""
+        """Return a net whose encoder knows its subset only, and tables to test on."""
         subject = self.subject
         rows, stopping = self._learned(k)
         examples = subject.examples
@@ -160,10 +169,14 @@ class SubsetNets:
             None if test is None else test.encode(encoded.encoder),
         )
 
-    def _outcome(self, net: ResidentNet, data: ResidentDataset) -> np.ndarray:
-        """Return what a net makes of each label."""
-        predicted = probabilities(net.logits(data.X))
-        targets = data.targets.cpu()
+    def _outcome(
+        self, net: ResidentNet, data: ResidentDataset
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a net predicts for each label, and how that turned out."""
+        expected = probabilities(net.logits(data.X))
+        predicted, targets = expected.argmax(dim=1), data.targets.cpu()
         if self.as_probability:
-            return predicted.gather(1, targets[:, None])[:, 0].numpy()
-        return (predicted.argmax(dim=1) == targets).numpy()
+            outcome = expected.gather(1, targets[:, None])[:, 0]
+        else:
+            outcome = predicted == targets
+        return predicted.numpy(), outcome.numpy()
