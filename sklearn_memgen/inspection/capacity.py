@@ -199,8 +199,7 @@ def capacity_curve(
         Share of the rows that are held out to test, of every class, if there is no
         `X_test`.
     max_epochs : int, default=None
-        Epochs of every net, without a running average of the weights. By default both
-        are as the estimator says.
+        Epochs of every net; by default those of the estimator.
     n_repeats : int, default=1
         Nets of each width and noise. Each repeat has a seed and wrong labels of its
         own, the same for all widths.
@@ -286,6 +285,8 @@ def capacity_curve(
     )
     found = find_width(subject.estimator, width)
     estimators = [with_width(subject.estimator, found, n) for n in sizes]
+    if max_epochs is not None:
+        estimators = [one.set_params(max_epochs=max_epochs) for one in estimators]
     noise = LabelNoise("uniform", subject.classes, exact=True)
     keys, members = [], []
     seeds = subject.rng.randint(2**31, size=n_repeats)
@@ -296,7 +297,6 @@ def capacity_curve(
                 member = subject.member(
                     codes=codes,
                     estimator=sized,
-                    max_epochs=max_epochs,
                     callbacks=[InitialWeights()],
                     seed=int(seed),
                 )
