@@ -3,11 +3,7 @@
 from sklearn_memgen._class_display import ClassCurveDisplay, rows_needed
 from sklearn_memgen._few_shot_display import FewShotCurveDisplay, compare_shots
 from sklearn_memgen._lottery_displays import LotteryDisplay, TicketInputsDisplay
-from sklearn_memgen._noise_displays import (
-    DataMapDisplay,
-    ForgettingDisplay,
-    NoiseCurvesDisplay,
-)
+from sklearn_memgen._noise_displays import NoiseCurvesDisplay
 from sklearn_memgen._shot_split import ShotSplit
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.compaction import compact
@@ -16,6 +12,7 @@ from sklearn_memgen.explanation import ExplanationDisplay
 from sklearn_memgen.exporting import export_onnx
 from sklearn_memgen.few_shot import few_shot_curve
 from sklearn_memgen.guided_transfer import GuidedTransferClassifier
+from sklearn_memgen.inspection.dynamics_display import DataMapDisplay, ForgettingDisplay
 from sklearn_memgen.lottery import LotteryPrunedNet
 from sklearn_memgen.model_comparison import compare_predictions
 from sklearn_memgen.model_selection import PopulationSearchCV

@@ -14,6 +14,7 @@ __all__ = [
     "aum_count",
     "known_noise_count",
     "label_quality",
+    "mean_trace",
     "rows_learned",
     "settling_losses",
     "suggested_codes",
@@ -84,17 +85,32 @@ def settling_losses(nets: Sequence[ProbeNet], settling_end: int) -> np.ndarray:
 
 def rows_learned(nets: Sequence[ProbeNet]) -> pd.DataFrame:
     """Return what each row of the given `X` did in the nets of level 0, on average."""
+    return mean_trace([net.trace.to_frame() for net in nets if net.level == 0])
+
+
+def mean_trace(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the means of what rows did in several nets, of those that saw them.
+
+    Parameters
+    ----------
+    frames : sequence of DataFrame
+        As `Trace.to_frame` returns them, of the same rows.
+
+    Returns
+    -------
+    means : DataFrame of shape (n_rows, 6)
+        `first_learned_epoch`, `n_forgotten`, `aum`, `confidence`, `variability` and
+        `correctness`, the share of epochs in which the row was correct; missing for
+        rows that no net saw, and the first for those that none learned.
+    """
     names = ["first_learned_epoch", "n_forgotten", "aum", "confidence", "variability"]
-    frames = []
-    for net in nets:
-        if net.level != 0:
-            continue
-        frame = net.trace.to_frame()
+    stacked = []
+    for frame in frames:
         kept = frame[names].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
         n_correct = frame["n_correct"].to_numpy(dtype=float, na_value=np.nan)
         correctness = n_correct / frame["n_seen"].clip(lower=1)
-        frames.append(np.column_stack([kept, correctness]))
-    values = np.array(frames)  # (n_repeats, n_rows, n_columns)
+        stacked.append(np.column_stack([kept, correctness]))
+    values = np.array(stacked)  # (n_nets, n_rows, n_columns)
     there = ~np.isnan(values)
     counts = there.sum(axis=0)
     total = np.where(there, values, 0).sum(axis=0)

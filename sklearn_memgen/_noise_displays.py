@@ -1,15 +1,14 @@
-"""Pictures of a NoisyFineTuneProbe."""
+"""The picture of the curves of a NoisyFineTuneProbe."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sklearn_memgen._axes import INK, SOFT, new_axes, set_title
 
-__all__ = ["DataMapDisplay", "ForgettingDisplay", "NoiseCurvesDisplay"]
+__all__ = ["NoiseCurvesDisplay"]
 
 _PHASES = {"fitting": "#E3EEF7", "settling": "#E4F3E8", "memorizing": "#FBE9DF"}
 #: Curves, their words, color and style.
@@ -145,173 +144,6 @@ class NoiseCurvesDisplay:
         ax.set_ylabel("accuracy")
         title = f"{self.level:.0%} of the labels made wrong"
         set_title(ax, title, pad=18)
-        ax.legend(frameon=False, fontsize=8)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
-
-
-class DataMapDisplay:
-    """A data map: confidence of each row against its variability.
-
-    Make it with `from_estimator`.
-
-    Parameters
-    ----------
-    confidence, variability : ndarray of shape (n_rows,)
-        Mean and standard deviation of the probability of the given label.
-    is_issue : ndarray of shape (n_rows,), bool
-        Whether the label is suspect.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        The axes of the last `plot`.
-    figure_ : matplotlib Figure
-        Their figure.
-
-    References
-    ----------
-    .. [1] Swayamdipta et al., "Dataset Cartography", 2020,
-       https://arxiv.org/abs/2009.10795
-    """
-
-    def __init__(
-        self, confidence: np.ndarray, variability: np.ndarray, is_issue: np.ndarray
-    ) -> None:
-        self.confidence = confidence
-        self.variability = variability
-        self.is_issue = is_issue
-
-    @classmethod
-    def from_estimator(cls, estimator: Any) -> DataMapDisplay:
-        """Take the rows of a fitted probe that a net of level 0 learned.
-
-        Parameters
-        ----------
-        estimator : fitted NoisyFineTuneProbe
-            The probe.
-
-        Returns
-        -------
-        display : DataMapDisplay
-            What `plot` draws.
-        """
-        is_issue = estimator.find_label_issues()
-        examples = estimator.examples_
-        learned = examples["confidence"].notna().to_numpy()
-        return cls(
-            examples["confidence"].to_numpy()[learned],
-            examples["variability"].to_numpy()[learned],
-            is_issue[learned],
-        )
-
-    def plot(self, ax: Any = None) -> DataMapDisplay:
-        """Draw a point for each row.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; by default on a new figure.
-
-        Returns
-        -------
-        display : DataMapDisplay
-            Itself, with `ax_` and `figure_`.
-        """
-        ax = new_axes(ax)
-        for rows, color, words in (
-            (~self.is_issue, "#9DB4C6", "other rows"),
-            (self.is_issue, "#D55E00", "suspect labels"),
-        ):
-            ax.scatter(
-                self.variability[rows],
-                self.confidence[rows],
-                s=9,
-                lw=0,
-                color=color,
-                alpha=0.7,
-                label=f"{int(rows.sum()):,} {words}",
-            )
-        ax.set_xlabel("variability")
-        ax.set_ylabel("confidence")
-        ax.set_ylim(-0.02, 1.02)
-        set_title(ax, "Data map")
-        ax.legend(frameon=False, fontsize=8)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
-
-
-class ForgettingDisplay:
-    """How many rows were forgotten how often, suspect ones apart.
-
-    Make it with `from_estimator`.
-
-    Parameters
-    ----------
-    n_forgotten : ndarray of shape (n_rows,)
-        Forgetting events of each row, rounded if they are means over repeats.
-    is_issue : ndarray of shape (n_rows,), bool
-        Whether the label is suspect.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        The axes of the last `plot`.
-    figure_ : matplotlib Figure
-        Their figure.
-    """
-
-    def __init__(self, n_forgotten: np.ndarray, is_issue: np.ndarray) -> None:
-        self.n_forgotten = n_forgotten
-        self.is_issue = is_issue
-
-    @classmethod
-    def from_estimator(cls, estimator: Any) -> ForgettingDisplay:
-        """Take the rows of a fitted probe that a net of level 0 learned.
-
-        Parameters
-        ----------
-        estimator : fitted NoisyFineTuneProbe
-            The probe.
-
-        Returns
-        -------
-        display : ForgettingDisplay
-            What `plot` draws.
-        """
-        is_issue = estimator.find_label_issues()
-        n_forgotten = estimator.examples_["n_forgotten"].to_numpy()
-        learned = ~np.isnan(n_forgotten)
-        return cls(np.rint(n_forgotten[learned]).astype(int), is_issue[learned])
-
-    def plot(self, ax: Any = None) -> ForgettingDisplay:
-        """Draw bars: the share of the rows by forgetting events.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; by default on a new figure.
-
-        Returns
-        -------
-        display : ForgettingDisplay
-            Itself, with `ax_` and `figure_`.
-        """
-        ax = new_axes(ax)
-        highest = self.n_forgotten.max(initial=0)
-        for rows, color, words, shift in (
-            (~self.is_issue, "#9DB4C6", "other rows", -0.2),
-            (self.is_issue, "#D55E00", "suspect labels", 0.2),
-        ):
-            if not rows.any():
-                continue
-            counts = np.bincount(self.n_forgotten[rows], minlength=highest + 1)
-            label = f"{int(rows.sum()):,} {words}"
-            places = np.arange(highest + 1) + shift
-            ax.bar(places, counts / rows.sum(), 0.4, color=color, label=label)
-        ax.set_xlabel("times forgotten")
-        ax.set_ylabel("share of the rows")
-        set_title(ax, "How often rows were forgotten")
         ax.legend(frameon=False, fontsize=8)
         self.ax_, self.figure_ = ax, ax.figure
         return self

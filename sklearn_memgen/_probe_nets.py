@@ -41,6 +41,7 @@ __all__ = [
     "ProbePlan",
     "as_curves",
     "settled",
+    "takes_outputs",
 ]
 
 #: Parameters of the estimator, as papers have them; see `NoisyFineTuneProbe`.
@@ -160,7 +161,8 @@ class ProbePlan:
         n_samples = max(round(fraction * len(labels)), 1)
         chosen = self.rng.choice(labels, n_samples, replace=False)
         learned, n_outputs = self.codes.copy(), self.n_classes
-        if self._takes_one_class_more():
+        make_net = self._net_maker(self.n_classes + 1)
+        if takes_outputs(make_net, self.training, self.n_classes + 1):
             learned[chosen] = self.n_classes
             n_outputs += 1
         else:
@@ -269,15 +271,20 @@ class ProbePlan:
             self.schedule,
         )
 
-    def _takes_one_class_more(self) -> bool:
-        """Tell whether the module can be made for one class more."""
-        n_outputs = self.n_classes + 1
-        with seeded(0, torch.device("cpu")):
-            try:
-                net = self._net_maker(n_outputs)().set_params(device="cpu").initialize()
-                return net.logits(self.training.X[:1]).shape[-1] == n_outputs
-            except Exception:  # whatever a user's module makes of it
-                return False
+
+def takes_outputs(
+    make_net: Callable[[], ResidentNet], data: ResidentDataset, n_outputs: int
+) -> bool:
+    """Tell whether a net that is to have so many outputs has them.
+
+    A user's module may have as many as it always has.
+    """
+    with seeded(0, torch.device("cpu")):
+        try:
+            net = make_net().set_params(device="cpu").initialize()
+            return net.logits(data.X[:1]).shape[-1] == n_outputs
+        except Exception:  # whatever a user's module makes of it
+            return False
 
 
 def as_curves(nets: Sequence[ProbeNet]) -> pd.DataFrame:
