@@ -384,3 +384,21 @@ def test_without_transformers_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"sklearn-memgen\[text\]"):
         TextClassifier(str(tmp_path)).fit(["a", "b"], [0, 1])
+
+
+@pytest.mark.parametrize("head", ["linear", "prototype"])
+def test_only_normalizations_are_trained(make_model, head):
+    """And the head stays as it was drawn; a prototype has no weights to keep."""
+    X, y = make_texts(60, 2)
+    start = make_model(
+        max_epochs=1, head=head, trainable=lambda m: Guide.only(m, "*") * 0
+    )
+    start = start.fit(X, y)
+    model = make_model(max_epochs=2, head=head, trainable="batch_norm").fit(X, y)
+    before = dict(start.net_.module_.named_parameters())
+    moved = {
+        name
+        for name, parameter in model.net_.module_.named_parameters()
+        if not torch.equal(parameter, before[name])
+    }
+    assert moved and all("norm" in name.lower() for name in moved)

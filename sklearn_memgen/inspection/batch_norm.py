@@ -24,7 +24,7 @@ from sklearn_memgen.training import ResidentNet, TrainedMember
 
 __all__ = ["BatchNormStudy", "batch_norm_study"]
 
-#: Over how many orders of the test rows the accuracy by batches is averaged.
+#: In how many orders the test rows are divided into batches.
 _N_ORDERS = 5
 _MODES = ["training_batch_size", "repeat", "statistics", "batch_size", "test_accuracy"]
 
@@ -209,8 +209,8 @@ def batch_norm_study(
     no parameters, and follow in all nets that are trained.
 
     With "batch" statistics, dropout and the like are off, as in prediction; the rows
-    are divided at random, five times. A last batch of one row cannot be normalized; to
-    avoid it one row is not learned, if need be.
+    are divided at random, five times, up to 500 batches. A last batch of one row cannot
+    be normalized; to avoid it one row is not learned, if need be.
 
     References
     ----------

@@ -1,6 +1,7 @@
 """Nets of which only scale and shift are trained, and how BatchNorm's modes differ."""
 
 import copy
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,12 @@ from torch import nn
 
 from sklearn_memgen import NetClassifier, NoisyFineTuneProbe, WideDeepClassifier
 from sklearn_memgen.inspection._batch_statistics import accuracy_by_batch
-from sklearn_memgen.inspection._parts import draw_others, output_names
-from sklearn_memgen.inspection._subject import accuracy_of, read_fitted
+from sklearn_memgen.inspection._parts import PartNets, draw_others, output_names
+from sklearn_memgen.inspection._subject import (
+    accuracy_of,
+    read_fitted,
+    read_subject,
+)
 from sklearn_memgen.inspection.batch_norm import BatchNormStudy, batch_norm_study
 from sklearn_memgen.inspection.batch_norm_display import BatchNormStudyDisplay
 from sklearn_memgen.training import ArrayTensors, ResidentNet
@@ -40,7 +45,7 @@ def make_module(norm=None, n_units=16, n_features=6, n_classes=3):
 class Net(nn.Sequential):
     """A deep net, drawn under the seed of its fit."""
 
-    def __init__(self, n_features, n_classes, n_units=64, depth=3):
+    def __init__(self, n_features, n_classes, n_units=64, depth=5):
         layers = []
         for k in range(depth):
             layers += [
@@ -115,13 +120,14 @@ def test_accuracy_is_that_of_the_net_trained_alone():
 def test_normalizations_alone_beat_as_many_others_on_digits():
     """The finding of the paper, on a small deep net."""
     digits, labels = load_digits(return_X_y=True)
-    model = make_model(Net, max_epochs=20, schedule="cosine", learning_rate=0.01)
+    model = make_model(Net, max_epochs=8, learning_rate=0.03)
     means = batch_norm_study(
-        model, digits / 16, labels, n_random=1, random_state=0
+        model, digits / 16, labels, n_random=1, batch_sizes=(), random_state=0
     ).means()["test_accuracy"]
     assert means["all"] > 0.95
-    assert means["batch_norm"] > 0.8
+    assert means["batch_norm"] > 0.75
     assert means["random"] < means["batch_norm"] - 0.05
+    assert means["output"] < means["batch_norm"]
     assert means["none"] < 0.3
 
 
@@ -290,15 +296,24 @@ def test_repeatable_and_nothing_else_changes():
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_pipelines_probes_labels_and_processes():
+def test_pipelines_probes_and_labels():
     labels = np.array(["a", "b", "c"])[Y]
     options = {"n_random": 1, "max_epochs": 2, "random_state": 0}
-    probe = NoisyFineTuneProbe(make_model(Net))
-    one = batch_norm_study(probe, X, labels, **options)
-    two = batch_norm_study(probe, X, labels, strategy="joblib", n_jobs=2, **options)
-    pd.testing.assert_frame_equal(one.to_frame(), two.to_frame())
+    probe = batch_norm_study(NoisyFineTuneProbe(make_model(Net)), X, labels, **options)
+    plain = batch_norm_study(make_model(Net), X, Y, **options)
+    pd.testing.assert_frame_equal(probe.to_frame(), plain.to_frame())
     pipe = make_pipeline(StandardScaler(), make_model(Net))
     assert isinstance(batch_norm_study(pipe, X, labels, **options), BatchNormStudy)
+
+
+def test_nets_can_be_sent_to_other_processes():
+    subject = read_subject(make_model(Net), X, Y, test_fraction=0.2, random_state=0)
+    nets = PartNets(subject, "hidden", "uniform", 2)
+    members = [nets.member(net) for net in nets.plan(0, 1, 1) if net.learns]
+    sent = pickle.loads(pickle.dumps(members))
+    for here, there in zip(subject.train(members), subject.train(sent), strict=True):
+        ours, theirs = here.net.module_.state_dict(), there.net.module_.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_convolutions_and_arrays_of_any_rank():
