@@ -102,27 +102,15 @@ class LossLandscapeDisplay(InspectionDisplay):
         lines = ax.contour(
             result.a, result.b, shown, levels[1:-1:2], colors=INK, linewidths=0.7
         )
-        ax.clabel(lines, fontsize=7, fmt=lambda level: f"{level:.2g}")
-        ax.plot(0, 0, "o", color=INK, ms=5)
-        self._note(ax, "the net", (0, 0), INK)
+        # The innermost is too small to write on.
+        ax.clabel(lines, lines.levels[1:], fontsize=7, fmt="%.2g")
+        ax.plot(0, 0, "o", color=INK, ms=5, label="the net")
         i, k = np.unravel_index(np.nanargmin(result.loss), result.loss.shape)
         if result.a[i] or result.b[k]:
-            ax.plot(result.a[i], result.b[k], "x", color=_RED, ms=7, mew=2)
-            place = (result.a[i], result.b[k])
-            self._note(ax, "lowest", place, _RED)
+            place = result.a[i], result.b[k]
+            ax.plot(*place, "x", color=_RED, ms=7, mew=2, label="lowest point")
+        ax.legend(fontsize=8, loc="upper right", framealpha=0.9)
         ax.set_xlabel("one random direction")
         ax.set_ylabel("another")
         ax.set_aspect("equal")
         set_title(ax, f"Loss around the weights, nats, on {result.n_rows:,} rows")
-
-    def _note(
-        self, ax: Any, words: str, place: tuple[float, float], color: str
-    ) -> None:
-        ax.annotate(
-            words,
-            place,
-            xytext=(6, 6),
-            textcoords="offset points",
-            fontsize=8,
-            color=color,
-        )

@@ -300,7 +300,9 @@ def _line(
 
 
 class InstabilityDisplay(InspectionDisplay):
-    """Test error on the lines between nets, by the epoch at which they parted.
+    """How much the error rises between nets, by the epoch at which they parted.
+
+    Thick lines are means over the repeats, thin ones each pair.
 
     Parameters
     ----------
@@ -333,14 +335,14 @@ class InstabilityDisplay(InspectionDisplay):
 
         result = self.result
         shades = colormaps["viridis"](np.linspace(0, 0.85, len(result.epochs)))
-        for epoch, errors, color in zip(
-            result.epochs, 100 * result.error, shades, strict=True
-        ):
+        rise = result.error - result.error[..., [0, -1]].mean(axis=-1, keepdims=True)
+        for epoch, points, color in zip(result.epochs, 100 * rise, shades, strict=True):
             words = "before training" if epoch == 0 else f"after epoch {epoch}"
-            ax.plot(result.a, errors.T, color=color, lw=0.8, alpha=0.4)
-            ax.plot(result.a, errors.mean(axis=0), color=color, lw=2, label=words)
-        ax.set_ylim(bottom=0)
+            if len(points) > 1:
+                ax.plot(result.a, points.T, color=color, lw=0.8, alpha=0.35)
+            ax.plot(result.a, points.mean(axis=0), color=color, lw=2.2, label=words)
+        ax.axhline(0, color=SOFT, lw=0.8, ls=":")
         ax.set_xlabel("share of the other net")
-        ax.set_ylabel("test error, %")
-        set_title(ax, "Error on the line between two nets that parted ...")
-        ax.legend(frameon=False, fontsize=8, labelcolor=SOFT)
+        ax.set_ylabel("test error above that of both ends, points")
+        set_title(ax, "On the line between two nets that parted ...")
+        ax.legend(frameon=False, fontsize=8)

@@ -446,7 +446,7 @@ class SharpnessDisplay(InspectionDisplay):
             for place, name in enumerate(names):
                 value = result.values.get(name, np.nan)
                 at = place + (k - (len(results) - 1) / 2) * height
-                ax.hlines(at, least, max(value, least), color=color, lw=2, alpha=0.5)
+                ax.hlines(at, least, max(value, least), color=color, lw=0.8, ls=":")
                 ax.plot(
                     max(value, least),
                     at,
@@ -467,7 +467,8 @@ class SharpnessDisplay(InspectionDisplay):
         ax.set_xscale("log")
         ax.set_xlim(left=least)
         ax.margins(x=0.15)
-        ax.set_yticks(range(len(names)), [MEASURES[name] for name in names])
+        words = [f"{name}\n{MEASURES[name]}" for name in names]
+        ax.set_yticks(range(len(names)), words, fontsize=8)
         ax.invert_yaxis()
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel("sharpness, each line in units of its own", color=SOFT)

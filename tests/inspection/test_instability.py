@@ -149,7 +149,7 @@ def test_picture(found, iris):
     ax = found.plot().ax_
     texts = [text.get_text() for text in ax.get_legend().texts]
     assert texts == ["before training", "after epoch 7"]
-    assert len(ax.lines) == 2 * (2 + 1)
+    assert len(ax.lines) == 2 * (2 + 1) + 1
     model = make(max_epochs=2)
     display = InstabilityDisplay.from_estimator(model, *iris, n_points=3)
     assert display.plot(ax).ax_ is ax

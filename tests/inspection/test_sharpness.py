@@ -298,7 +298,8 @@ def test_frame(found):
 def test_picture_of_one_and_of_several(mlp, iris, found):
     pytest.importorskip("matplotlib")
     ax = found.plot().ax_
-    assert [t.get_text() for t in ax.get_yticklabels()] == list(MEASURES.values())
+    words = [text.get_text().split("\n") for text in ax.get_yticklabels()]
+    assert words == [list(pair) for pair in MEASURES.items()]
     assert len(ax.collections) == 5
     assert ax.get_legend() is None
     display = SharpnessDisplay({"one": found, "two": found}).plot(ax.figure.gca())
