@@ -39,6 +39,7 @@ __all__ = [
     "Subject",
     "accuracy_of",
     "logits_of",
+    "net_classifier",
     "read_fitted",
     "read_subject",
 ]
@@ -239,7 +240,7 @@ def read_subject(
             steps = clone(Pipeline(before))
             X = steps.fit_transform(X, y)
             X_test = None if X_test is None else steps.transform(X_test)
-    base = clone(_net_classifier(estimator))
+    base = clone(net_classifier(estimator))
     base._validate_params()
     base._check_source()
     if base.random_state is None:
@@ -321,7 +322,7 @@ def read_fitted(estimator: Any, X: Any, y: Any) -> FittedSubject:
             X = estimator[:-1].transform(X)
         estimator = estimator.steps[-1][1]
     if not isinstance(estimator, NetClassifier):
-        _net_classifier(estimator)  # raises where there is no net
+        net_classifier(estimator)  # raises where there is no net
         check_is_fitted(estimator)
         fitted = getattr(estimator, "estimators_", None) or [estimator.estimator_]
         estimator = fitted[0]
@@ -341,19 +342,19 @@ def read_fitted(estimator: Any, X: Any, y: Any) -> FittedSubject:
     return FittedSubject(estimator, data, _index(reader, X, len(examples.y)))
 
 
-def logits_of(net: ResidentNet, X: Rows) -> Tensor:
-    """Compute the logits of rows, those of an ensemble's mean, on the host."""
-    return pool_logits(net.logits(X).float())
+def net_classifier(estimator: Any) -> NetClassifier:
+    """Return the classifier whose nets are inspected, not fitted.
 
+    Of one that trains nets of another estimator, or asks one where rules are silent, it
+    is that other, and of a Pipeline that at its end.
 
-def accuracy_of(net: ResidentNet, data: ResidentDataset) -> float:
-    """Return the share of labels that a net predicts."""
-    predicted = probabilities(net.logits(data.X)).argmax(dim=1)
-    return float((predicted == data.targets.cpu()).double().mean())
-
-
-def _net_classifier(estimator: Any) -> NetClassifier:
-    """Return the classifier whose nets are inspected, not fitted."""
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    if isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
     if isinstance(estimator, type):
         raise TypeError(
             f"estimator must be an instance, such as {estimator.__name__}(); got the "
@@ -368,6 +369,17 @@ def _net_classifier(estimator: Any) -> NetClassifier:
             f"NetClassifier; got {estimator!r}"
         )
     return made
+
+
+def logits_of(net: ResidentNet, X: Rows) -> Tensor:
+    """Compute the logits of rows, those of an ensemble's mean, on the host."""
+    return pool_logits(net.logits(X).float())
+
+
+def accuracy_of(net: ResidentNet, data: ResidentDataset) -> float:
+    """Return the share of labels that a net predicts."""
+    predicted = probabilities(net.logits(data.X)).argmax(dim=1)
+    return float((predicted == data.targets.cpu()).double().mean())
 
 
 def _index(reader: NetClassifier, X: Any, n_labels: int) -> pd.Index:

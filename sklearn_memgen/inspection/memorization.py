@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn_memgen.inspection._subject import read_subject
 from sklearn_memgen.inspection._subset_nets import SubsetNets
 from sklearn_memgen.inspection.memorized_rows import MemorizationScores
 
-__all__ = ["memorization_scores"]
+__all__ = ["memorization_scores", "score_subsets"]
 
 
 @validate_params(
@@ -130,11 +131,46 @@ def memorization_scores(
     >>> net = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 3))
     >>> model = NetClassifier(net, batch_size=16, max_epochs=60, learning_rate=0.01)
     >>> scores = memorization_scores(model, X, y, n_models=20, random_state=0)
-    >>> scores.to_frame()["memorization"].idxmax()
-    25
+    >>> scores.to_frame().loc[25, ["label", "predicted_out"]].tolist()
+    [2, 0]
     """
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test must be given together")
+    with tqdm(total=n_models, desc="nets", disable=not verbose) as bar:
+        return score_subsets(
+            estimator,
+            X,
+            y,
+            X_test=X_test,
+            y_test=y_test,
+            n_models=n_models,
+            subset=subset,
+            outcome=outcome,
+            encode=encode,
+            random_state=random_state,
+            strategy=strategy,
+            n_jobs=n_jobs,
+            advance=bar.update,
+        )
+
+
+def score_subsets(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    advance: Callable[[int], object],
+    X_test: Any = None,
+    y_test: ArrayLike | None = None,
+    n_models: int,
+    subset: float = 0.7,
+    outcome: str = "correct",
+    encode: str = "auto",
+    random_state: int | np.random.RandomState | None = None,
+    strategy: str = "auto",
+    n_jobs: int | None = None,
+) -> MemorizationScores:
+    """Do what `memorization_scores` does, and tell `advance` how many nets are done."""
     subject = read_subject(
         estimator,
         X,
@@ -149,8 +185,7 @@ def memorization_scores(
     nets = SubsetNets(
         subject, n_models, subset, encode=encode, as_probability=is_probability
     )
-    with tqdm(total=n_models, desc="nets", disable=not verbose) as bar:
-        predictions, outcomes, test_outcomes = nets.run(bar.update)
+    predictions, outcomes, test_outcomes = nets.run(advance)
     return MemorizationScores(
         nets.included,
         predictions,
