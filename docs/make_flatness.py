@@ -41,6 +41,7 @@ def make(batch_size: int, learning_rate: float = 0.003) -> NetClassifier:
     return NetClassifier(
         MLP,
         optimizer="adam",
+        weight_decay=0,
         batch_size=batch_size,
         learning_rate=learning_rate,
         max_epochs=30,

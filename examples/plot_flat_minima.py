@@ -38,12 +38,13 @@ nets = {
     f"batches of {size}": NetClassifier(
         Perceptron,
         optimizer="adam",
+        weight_decay=0,
         batch_size=size,
-        max_epochs=40,
+        max_epochs=30,
         early_stopping=False,
         random_state=0,
     ).fit(X_train, y_train)
-    for size in (16, 256)
+    for size in (16, 128)
 }
 
 # %%
@@ -90,7 +91,7 @@ from sklearn_memgen.inspection.landscape import loss_landscape
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for ax, (name, net) in zip(axes, nets.items(), strict=True):
     landscape = loss_landscape(
-        net, X_train, y_train, dimensions=2, n_points=21, random_state=0
+        net, X_train, y_train, dimensions=2, n_points=15, random_state=0
     )
     landscape.plot(ax)
     ax.set_title(f"{name}: loss, nats", loc="left", fontsize=10)
@@ -100,7 +101,9 @@ plt.show()
 # Between the nets
 # ----------------
 #
-# Both began with the same weights. On the line from one to the other, on test rows:
+# Both began with the same weights. This is the line from one to the other, on test rows.
+# The barrier is its highest point minus the mean of both ends; where the ends differ, as
+# here, the line may rise from one to the other without any hill between.
 
 small, large = nets.values()
 line = loss_landscape(small, X_test, y_test, other=large, span=0.3)

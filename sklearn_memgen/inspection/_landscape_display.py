@@ -80,7 +80,7 @@ class LossLandscapeDisplay(InspectionDisplay):
                 ax.axvline(end, color=SOFT, lw=0.8, ls=":")
             ax.set_xlabel("share of the other net")
             barrier = 100 * result.barrier["error"]
-            title = f"Between two nets the error is {barrier:.1f} points higher"
+            title = f"Barrier between two nets: {barrier:.1f} points of error"
         else:
             ax.axvline(0, color=SOFT, lw=0.8, ls=":")
             ax.set_xlabel("way along a random direction")

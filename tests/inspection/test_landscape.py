@@ -276,7 +276,7 @@ def test_pictures(mlp, second, iris):
     assert len(display.ax_.lines) == 2  # the loss, and where the net is
     assert len(display.error_ax_.lines) == 1
     line = loss_landscape(mlp, *iris, other=second, n_points=5).plot()
-    assert "Between two nets the error" in line.ax_.get_title(loc="left")
+    assert "Barrier between two nets: " in line.ax_.get_title(loc="left")
     _, ax = plt.subplots()
     plane = loss_landscape(mlp, *iris, n_points=5, dimensions=2).plot(ax)
     assert plane.ax_ is ax
