@@ -124,7 +124,7 @@ class BatchNormStudyDisplay(InspectionDisplay):
             ["training_batch_size", "statistics", "batch_size"], dropna=False
         )["test_accuracy"].mean()
         sizes = sorted(modes["batch_size"].dropna().astype(int).unique())
-        for k, size in enumerate(modes["training_batch_size"].unique()):
+        for k, size in enumerate(sorted(modes["training_batch_size"].unique())):
             color = _COLORS[k % len(_COLORS)]
             running = means[size]["running"].iloc[0]
             ax.axhline(running, color=color, lw=1, ls="--")
