@@ -101,9 +101,9 @@ plt.show()
 # Between the nets
 # ----------------
 #
-# Both began with the same weights. This is the line from one to the other, on test rows.
-# The barrier is its highest point minus the mean of both ends; where the ends differ, as
-# here, the line may rise from one to the other without any hill between.
+# Both began with the same weights. This is the line from one to the other, on test
+# rows. The barrier is its highest point minus the mean of both ends; where the ends
+# differ, as here, the line may rise from one to the other without any hill between.
 
 small, large = nets.values()
 line = loss_landscape(small, X_test, y_test, other=large, span=0.3)
