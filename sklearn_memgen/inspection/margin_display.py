@@ -17,19 +17,22 @@ _LINES = {
     "momentum": ("with momentum", "#56B4E9"),
     "adam": ("Adam", "#D55E00"),
 }
+#: Laws are fitted from the last step divided by this on.
+_FITTED = 100
 _PANELS = {
     "norm": "The weights keep growing",
-    "angle": "Angle to the SVM (degrees)",
-    "margin_gap": "Largest margin less the margin",
+    "angle": "The angle to the SVM falls (degrees)",
+    "margin_gap": "The margin nears the largest (gap)",
 }
 
 
 class MarginPathDisplay(InspectionDisplay):
     """Norm, angle to the SVM and margin gap, against the logarithm of the step.
 
-    Dotted lines are the laws of the long run for gradient descent, through its last
-    point: the norm grows by the logarithm of the step over the largest margin, and
-    angle and margin gap fall with one over that logarithm.
+    Dotted lines are the laws of the long run for gradient descent: the norm grows by
+    the logarithm of the step over the largest margin, here through the last point, and
+    angle and margin gap fall with one over that logarithm, up to a constant in each,
+    fitted to its last two decades and drawn from one before.
 
     Parameters
     ----------
@@ -83,36 +86,41 @@ class MarginPathDisplay(InspectionDisplay):
             raise ValueError(f"ax must be one axes, or three; got {len(axes)}")
         panels = ["angle"] if len(axes) == 1 else list(_PANELS)
         for panel, name in zip(axes, panels, strict=True):
-            self._draw_panel(new_axes(panel), name)
-        axes[0].legend(frameon=False, fontsize=8)
+            self._draw_panel(new_axes(panel), name, named=panel is axes[0])
         self.ax_, self.figure_ = axes[0] if len(axes) == 1 else axes, axes[0].figure
         return self
 
-    def _draw_panel(self, ax: Any, name: str) -> None:
+    def _draw_panel(self, ax: Any, name: str, *, named: bool) -> None:
         result = self.result
         values = getattr(result, name)
         ax.set_xscale("log")
         for optimizer, line in zip(result.optimizers, values, strict=True):
             words, color = _LINES[optimizer]
-            ax.plot(result.steps, line, color=color, lw=1.6, label=words)
+            label = words if named else None
+            ax.plot(result.steps, line, color=color, lw=1.6, label=label)
         if "gd" in result.optimizers:
             self._draw_law(ax, name, values[result.optimizers.index("gd")])
-        if name != "norm":
-            ax.set_yscale("log")
+        ax.set_ylim(bottom=0)
         ax.set_xlabel("step")
         set_title(ax, _PANELS[name])
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(frameon=False, fontsize=8)
 
     def _draw_law(self, ax: Any, name: str, line: np.ndarray) -> None:
         """Draw what gradient descent does in the long run."""
         steps = self.result.steps
-        later = steps >= 10
-        if later.sum() < 2:
+        first = max(steps[-1] / _FITTED, 10)
+        drawn, fitted = steps >= first / 10, steps >= first
+        if fitted.sum() < 3:
             return
-        logs = np.log(steps[later])
+        logs = np.log(steps[drawn])
         if name == "norm":
             law = line[-1] + (logs - logs[-1]) / self.result.max_margin
             words = "log step / margin + constant"
         else:
-            law = line[-1] * logs[-1] / logs
-            words = "constant / log step"
-        ax.plot(steps[later], law, ":", color=SOFT, lw=1.4, label=words)
+            slope, offset = np.polyfit(np.log(steps[fitted]), 1 / line[fitted], 1)
+            inverse = slope * logs + offset
+            if (inverse <= 0).any():
+                return
+            law, words = 1 / inverse, "constant / (log step + constant)"
+        ax.plot(steps[drawn], law, ":", color=SOFT, lw=1.6, label=words)

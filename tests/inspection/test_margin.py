@@ -86,6 +86,18 @@ def test_angle_of_gradient_descent_falls_like_one_over_log_t(figure_1):
         assert angle[-1] < angle[late][0] / 3
 
 
+def test_one_over_the_angle_is_linear_in_log_t_on_real_rows():
+    """So says the theory, where support vectors are of different weights."""
+    X, y = load_iris(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    path = margin_path(
+        None, X, y == 0, fit_intercept=True, optimizers=["gd"], n_steps=10_000
+    )
+    late = path.steps > 100
+    logs, inverse = np.log(path.steps[late]), 1 / path.angle[0, late]
+    assert np.corrcoef(logs, inverse)[0, 1] > 0.999
+
+
 def test_norm_grows_by_log_t_over_the_margin_and_loss_falls_like_one_over_t():
     path = margin_path(None, *make_separable(0), optimizers=["gd"], n_steps=20_000)
     late = path.steps > 1000
