@@ -3,7 +3,7 @@
     python benchmarks/inspection_capacity.py width --mnist DIR [--rows 2000]
         [--widths 4 8 ... 1024] [--epochs 400] [--repeats 3] [--figure FILE]
     python benchmarks/inspection_capacity.py random [--mnist DIR] [--tables DIR]
-        [--rows 2000] [--epochs 100] [--repeats 1] [--figure FILE]
+        [--rows 1000] [--epochs 80] [--repeats 1] [--figure FILE]
 
 DIR holds the four files of MNIST, or adult.parquet.
 
@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("what", choices=["width", "random"])
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--tables", type=Path)
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rows", type=int)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--repeats", type=int)
@@ -234,9 +234,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.what == "width" and args.mnist is None:
         parser.error("width needs --mnist DIR")
-    defaults = {"width": (400, 3), "random": (100, 1)}[args.what]
-    args.epochs = args.epochs or defaults[0]
-    args.repeats = args.repeats or defaults[1]
+    defaults = {"width": (2000, 400, 3), "random": (1000, 80, 1)}[args.what]
+    args.rows = args.rows or defaults[0]
+    args.epochs = args.epochs or defaults[1]
+    args.repeats = args.repeats or defaults[2]
     pd.set_option("display.width", 200)
     {"width": run_width, "random": run_random}[args.what](args)
 

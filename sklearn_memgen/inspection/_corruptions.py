@@ -175,8 +175,8 @@ def _draw(
             mean = flat.nanmean(dim=0)
             deviation = (flat - mean).square().nanmean(dim=0).sqrt()
             drawn = mean + deviation * torch.from_numpy(rng.normal(size=size))
-            missing = torch.from_numpy(rng.uniform(size=size))
-            drawn[missing < flat.isnan().double().mean(dim=0)] = torch.nan
+            if (share := flat.isnan().double().mean(dim=0)).any():
+                drawn[torch.from_numpy(rng.uniform(size=size)) < share] = torch.nan
         else:
             drawn = flat.gather(0, torch.from_numpy(rng.randint(len(flat), size=size)))
         parts.append(drawn.to(array.dtype).view(array.shape))

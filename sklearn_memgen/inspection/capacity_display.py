@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_memgen._axes import INK, SOFT, set_title
+from sklearn_memgen._axes import INK, set_title
 from sklearn_memgen.inspection._display import InspectionDisplay
 
 __all__ = ["CapacityCurveDisplay"]
@@ -61,7 +61,7 @@ class CapacityCurveDisplay(InspectionDisplay):
     def _draw(self, ax: Any) -> None:
         curve = self.result
         means, fitted = curve.means(), curve.interpolation_width
-        top = 0.0
+        top = float(curve.to_frame()[["train_error", "test_error"]].to_numpy().max())
         for k, level in enumerate(curve.label_noise):
             color = _COLORS[k % len(_COLORS)]
             one = means.loc[level]
@@ -90,7 +90,6 @@ class CapacityCurveDisplay(InspectionDisplay):
                     alpha=0.15,
                     lw=0,
                 )
-            top = max(top, float(one[["test_error", "train_error"]].to_numpy().max()))
             if np.isfinite(fitted[level]):
                 ax.axvline(fitted[level], color=color, lw=1, ls=":", zorder=0)
         ax.set_xscale("log", base=2)
@@ -102,4 +101,3 @@ class CapacityCurveDisplay(InspectionDisplay):
         ax.set_ylabel("error")
         set_title(ax, "Error against width; dotted: all labels are fitted")
         ax.legend(frameon=False, fontsize=8, labelcolor=INK)
-        ax.tick_params(colors=SOFT)

@@ -78,7 +78,7 @@ class RandomizationTestDisplay(InspectionDisplay):
                 "-" if regularized else "--",
                 color=color,
                 lw=1.6,
-                label=words if regularized else f"{words}, not regularized",
+                label=words if regularized else None,
             )
             at = right + step * (k // n_settings)
             one = tests.loc[(kind, regularized)]
@@ -103,6 +103,12 @@ class RandomizationTestDisplay(InspectionDisplay):
         ax.set_xlabel("epoch")
         ax.set_ylabel("accuracy")
         set_title(ax, "Training accuracy; test accuracy at the right, bars: by chance")
+        if n_settings > 1:
+            ax.plot([], [], "--", color=SOFT, lw=1.6, label="without regularizers")
         ax.legend(
-            frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(0.86, 0)
+            frameon=False,
+            fontsize=8,
+            loc="lower right",
+            bbox_to_anchor=(last, 0),
+            bbox_transform=ax.get_xaxis_transform(),
         )

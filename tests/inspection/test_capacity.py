@@ -59,7 +59,7 @@ def blobs():
 @pytest.fixture(scope="module")
 def curve(blobs):
     return capacity_curve(
-        MODEL, *blobs, (64, 1, 8), max_epochs=60, n_repeats=2, random_state=0
+        MODEL, *blobs, (64, 1, 8), max_epochs=40, n_repeats=2, random_state=0
     )
 
 

@@ -58,7 +58,6 @@ def test(blobs):
         corruptions=[*DEFAULTS, "permuted_values"],
         regularizers=True,
         capacity=True,
-        n_repeats=2,
         random_state=0,
     )
 
@@ -70,11 +69,11 @@ def test_frame_and_curves_have_a_row_for_each_net_and_epoch(test):
     frame = test.to_frame()
     kinds = ["none", *DEFAULTS, "permuted_values"]
     assert frame[["corruption", "regularized", "repeat"]].to_numpy().tolist() == [
-        [kind, on, k] for kind in kinds for on in (True, False) for k in (0, 1)
+        [kind, on, 0] for kind in kinds for on in (True, False)
     ]
     assert (test.n_rows, test.n_test_rows) == (160, 40)
     curves = test.curves
-    assert len(curves) == 6 * 2 * 2 * 40
+    assert len(curves) == 6 * 2 * 40
     assert curves["epoch"].tolist()[:40] == list(range(1, 41))
     last = curves[curves["epoch"] == 40].reset_index(drop=True)
     pd.testing.assert_series_equal(last["train_accuracy"], frame["train_accuracy"])
@@ -104,7 +103,7 @@ def test_first_fitted_epoch_is_read_off_the_curve(test):
 def test_capacity_is_the_largest_rung_that_is_fitted(test):
     ladder = test.ladder
     assert sorted(ladder["n_rows"].unique()) == [10, 20, 40, 80, 160]
-    assert len(ladder) == 5 * 2 * 2
+    assert len(ladder) == 5 * 2
     assert test.effective_capacity.to_dict() == {False: 160, True: 160}
     small = pd.DataFrame(
         {
@@ -145,6 +144,26 @@ def test_random_state_repeats_everything_and_leaves_the_rest_alone(blobs):
     assert torch.equal(before[0], torch.random.get_rng_state())
     np.testing.assert_array_equal(before[1], np.random.get_state()[1])
     assert not hasattr(MODEL, "net_")
+
+
+def test_repeats_have_labels_and_seeds_of_their_own(blobs):
+    found = randomization_test(
+        MODEL,
+        *blobs,
+        corruptions=["labels", "random_features"],
+        capacity=True,
+        max_epochs=2,
+        n_repeats=2,
+        random_state=0,
+    )
+    frame = found.to_frame()
+    assert frame["repeat"].tolist() == [0, 1] * 3
+    losses = frame["train_loss"].to_numpy().reshape(3, 2)
+    assert (losses[:, 0] != losses[:, 1]).all()
+    assert found.ladder["repeat"].tolist() == [0] * 5 + [1] * 5
+    np.testing.assert_allclose(
+        found.means()["train_loss"].to_numpy(), losses.mean(axis=1)
+    )
 
 
 def test_course_keeps_no_data(blobs):
@@ -461,7 +480,9 @@ def test_picture_has_a_line_and_two_marks_for_each_kind(test):
     found = [float(line.get_ydata()[0]) for line in marks]
     means = test.means()[["test_accuracy", "chance"]].to_numpy()
     np.testing.assert_allclose(found, means.ravel())
-    assert "not regularized" in ax.get_legend().get_texts()[1].get_text()
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(words) == 7
+    assert words[-1] == "without regularizers"
 
 
 def test_display_inspects_an_estimator(blobs):
