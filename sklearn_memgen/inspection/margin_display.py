@@ -118,9 +118,10 @@ class MarginPathDisplay(InspectionDisplay):
             law = line[-1] + (logs - logs[-1]) / self.result.max_margin
             words = "log step / margin + constant"
         else:
-            slope, offset = np.polyfit(np.log(steps[fitted]), 1 / line[fitted], 1)
-            inverse = slope * logs + offset
-            if (inverse <= 0).any():
-                return
-            law, words = 1 / inverse, "constant / (log step + constant)"
+            inverse = 1 / np.maximum(line, np.finfo(float).tiny)
+            slope, offset = np.polyfit(np.log(steps[fitted]), inverse[fitted], 1)
+            law = slope * logs + offset
+            # Before the law holds it may be anything, or beyond the picture.
+            law = 1 / np.where(law > inverse.min() / 1.2, law, np.nan)
+            words = "constant / (log step + constant)"
         ax.plot(steps[drawn], law, ":", color=SOFT, lw=1.6, label=words)
