@@ -48,7 +48,8 @@ from torch import nn
 from sklearn_memgen import NetClassifier, WideDeepClassifier
 from sklearn_memgen.inspection.instability import instability
 from sklearn_memgen.inspection.landscape import loss_landscape
-from sklearn_memgen.inspection.sharpness import MEASURES, sharpness
+from sklearn_memgen.inspection.sharpness import sharpness
+from sklearn_memgen.inspection.sharpness_display import MEASURES
 
 Data = tuple[Any, Any, Any, Any]
 

@@ -16,7 +16,8 @@ from torch import nn
 from sklearn_memgen import NetClassifier
 from sklearn_memgen.inspection.instability import InstabilityDisplay
 from sklearn_memgen.inspection.landscape import loss_landscape
-from sklearn_memgen.inspection.sharpness import SharpnessDisplay, sharpness
+from sklearn_memgen.inspection.sharpness import sharpness
+from sklearn_memgen.inspection.sharpness_display import SharpnessDisplay
 
 PICTURE = Path(__file__).parent / "_static" / "flatness.png"
 

@@ -56,7 +56,8 @@ nets = {
 
 import pandas as pd
 
-from sklearn_memgen.inspection.sharpness import SharpnessDisplay, sharpness
+from sklearn_memgen.inspection.sharpness import sharpness
+from sklearn_memgen.inspection.sharpness_display import SharpnessDisplay
 
 found = {
     name: sharpness(net, X_train, y_train, random_state=0) for name, net in nets.items()

@@ -14,12 +14,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
-from sklearn_memgen.inspection._landscape_display import LossLandscapeDisplay
 from sklearn_memgen.inspection.landscape import (
     LossLandscape,
     filter_axes,
     loss_landscape,
 )
+from sklearn_memgen.inspection.landscape_display import LossLandscapeDisplay
 
 
 class MLP(nn.Sequential):

@@ -43,20 +43,16 @@ class LossLandscapeDisplay(InspectionDisplay):
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> model = WideDeepClassifier(max_epochs=3, random_state=0).fit(X, y)
     >>> loss_landscape(model, X, y, n_points=5, random_state=0).plot()
-    <sklearn_memgen.inspection._landscape_display.LossLandscapeDisplay object at ...>
+    <sklearn_memgen.inspection.landscape_display.LossLandscapeDisplay object at ...>
     """
 
     error_ax_: Any = None
 
-    @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, **params: Any
-    ) -> LossLandscapeDisplay:
-        """Compute a landscape, to draw it; see `loss_landscape`."""
-        # It makes displays itself.
+    @staticmethod
+    def _inspect(*args: Any, **params: Any) -> Any:
         from sklearn_memgen.inspection.landscape import loss_landscape
 
-        return cls(loss_landscape(estimator, X, y, **params))
+        return loss_landscape(*args, **params)
 
     def _draw(self, ax: Any) -> None:
         if len(self.result.b) > 1:
