@@ -23,8 +23,8 @@ have 60,000 rows, 200 epochs and 5 nets: 91.7 % and 75.3 %.
 predicted.
 
 *aum*: average precision of finding labels that were made wrong, 10 % of them, by the
-area under the margin, beside the loss at the end of the same number of epochs, the
-floor, and precision and recall of the threshold.
+area under the margin, by that of one plain fit, which has no threshold samples, and by
+the loss at its end, the floor; and precision and recall of the threshold.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ from torch import nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
 from sklearn_memgen.datasets import make_separable
-from sklearn_memgen.inspection.area_under_margin import aum
+from sklearn_memgen.inspection.area_under_margin import AreaUnderMargin, aum
 from sklearn_memgen.inspection.dynamics import data_map, forgetting
 from sklearn_memgen.inspection.margin import MarginPath, margin_path
+from sklearn_memgen.training import Trace
 
 PARTS = ("margin", "forgetting", "maps", "aum")
 #: Mean and standard deviation of the pixels of MNIST.
@@ -274,7 +275,9 @@ def aum_part(data: Path, n_rows: int, n_seeds: int) -> None:
             wrong[rng.permutation(len(y))[: round(NOISE * len(y))]] = True
             shifts = rng.randint(1, len(classes), size=len(y))
             noisy = classes[np.where(wrong, (codes + shifts) % len(classes), codes)]
-            model = WideDeepClassifier(early_stopping=False, random_state=seed)
+            model = WideDeepClassifier(
+                early_stopping=False, callbacks=[Trace()], random_state=seed
+            )
             begin = time.perf_counter()
             fitted = clone(model).fit(X, noisy)
             fit = time.perf_counter() - begin
@@ -285,6 +288,9 @@ def aum_part(data: Path, n_rows: int, n_seeds: int) -> None:
             cost = (time.perf_counter() - begin) / fit
             scores = {
                 "area under the margin": -areas.aum,
+                "area, no threshold samples": -AreaUnderMargin.from_trace(
+                    fitted.trace_
+                ).aum,
                 "loss at the end": -p,
                 "at random": rng.uniform(size=len(X)),
             }
