@@ -49,6 +49,8 @@ from sklearn_memgen.inspection.randomization import (
 
 #: By what the step shrinks an epoch.
 _SHRINK = 0.997
+#: Training error up to which a width is said to fit: two rows of 2,000.
+TOLERANCE = 0.001
 #: Units of small nets, of which the capacity is looked for.
 SMALL = (1, 2, 4)
 KINDS = (
@@ -121,6 +123,7 @@ def run_width(args: argparse.Namespace) -> None:
         X_test=shrink(X_test),
         y_test=y_test,
         n_repeats=args.repeats,
+        tolerance=TOLERANCE,
         random_state=0,
     )
     print(f"{args.rows} rows, {time.perf_counter() - start:.0f} s", flush=True)

@@ -100,4 +100,4 @@ class CapacityCurveDisplay(InspectionDisplay):
         ax.set_xlabel("units of each hidden layer")
         ax.set_ylabel("error")
         set_title(ax, "Error against width; dotted: all labels are fitted")
-        ax.legend(frameon=False, fontsize=8, labelcolor=INK)
+        ax.legend(facecolor="white", edgecolor="none", fontsize=8, labelcolor=INK)
