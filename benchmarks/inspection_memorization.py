@@ -8,6 +8,7 @@ they cost is told as a multiple of one fit.
 import argparse
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ class MLP(nn.Sequential):
     def __init__(self, n_features, n_classes, n_units=512, n_layers=3):
         widths = [n_features, *[n_units] * n_layers]
         layers = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         super().__init__(*layers, nn.Linear(n_units, n_classes))
 
@@ -57,7 +58,7 @@ def fit_seconds(model, X, y):
 
 
 def by_outcome(scores):
-    """Yield scores by the probabilities that nets give, and by whether they are right."""
+    """Yield scores by probabilities, and by whether nets are right."""
     yield "probability", scores
     codes = np.searchsorted(scores.classes, scores.labels)
     correct = (scores.predictions == codes).astype(np.float32)
@@ -73,8 +74,8 @@ def run(name, model, X, y, n_models, **params):
     )
     seconds = time.perf_counter() - started
     print(
-        f"{name}: {len(y):,} rows, {n_models} nets in {seconds:.0f} s, "
-        f"{seconds / one:.1f} fits of {one:.1f} s, {seconds / one / n_models:.2f} a net",
+        f"{name}: {len(y):,} rows, {n_models} nets in {seconds:.0f} s: "
+        f"{seconds / one:.1f} fits of {one:.1f} s, {seconds / one / n_models:.2f} each",
         flush=True,
     )
     for outcome, kind in by_outcome(scores):

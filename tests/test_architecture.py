@@ -9,6 +9,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "sklearn_memgen"
 FILES = sorted(PACKAGE.rglob("*.py"))
+#: What may import from all floors.
+ENTRANCES = ("__init__.py", "__main__.py", "_command_line.py")
 GROUND = {"tables", "nets", "training", "rules", "datasets"}
 FORBIDDEN = {
     "nets": {"numpy", "pandas", "sklearn", "skorch"},
@@ -39,6 +41,14 @@ def test_imports_come_from_below(path):
             continue
         inside = parts[1:2] in ([], [floor], ["_sklearn"], ["_warnings"])
         assert inside, f"{path}: the ground floor imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_inspection_is_the_floor_above_the_estimators(path):
+    if path.relative_to(PACKAGE).parts[0] in ("inspection", *ENTRANCES):
+        return
+    above = [n for n in imports(path) if n.startswith("sklearn_memgen.inspection")]
+    assert not above, f"{path} imports {above} from above"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

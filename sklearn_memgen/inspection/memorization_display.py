@@ -40,7 +40,9 @@ class MemorizationDisplay(InspectionDisplay):
     def _draw(self, ax: Any) -> None:
         scores = self.result.memorization
         scores = scores[~np.isnan(scores)]
-        edges = np.linspace(-0.5, 1, 31)
+        # Scores below zero are chance, and few.
+        lowest = np.floor(10 * max(scores.min(initial=0.0), -0.5)) / 10
+        edges = np.linspace(lowest, 1, round((1 - lowest) / 0.05) + 1)
         parts = (
             (scores < MEMORIZED, "#9DB4C6", "others"),
             (scores >= MEMORIZED, "#D55E00", "memorized"),

@@ -24,7 +24,7 @@ def table():
     rng = np.random.default_rng(0)
     y = np.repeat(["left", "right"], 150)
     X = pd.DataFrame(
-        rng.normal(size=(300, 6)) + 1.2 * (y == "right")[:, None],
+        rng.normal(size=(300, 6)) + 2.5 * (y == "right")[:, None],
         columns=[f"x{k}" for k in range(6)],
         index=np.arange(300) + 5000,
     )
