@@ -31,7 +31,7 @@ from mnist import load_mnist
 from torch import Tensor, nn
 
 from sklearn_memgen import NetClassifier
-from sklearn_memgen.inspection.batch_norm import BatchNormStudy, batch_norm_study
+from sklearn_memgen.inspection import BatchNormStudy, batch_norm_study
 
 KINDS = ["all", "batch_norm", "random", "output", "none"]
 

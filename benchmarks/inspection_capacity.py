@@ -41,9 +41,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
-from sklearn_memgen.inspection.capacity import capacity_curve
-from sklearn_memgen.inspection.randomization import (
+from sklearn_memgen.inspection import (
     RandomizationTest,
+    capacity_curve,
     randomization_test,
 )
 

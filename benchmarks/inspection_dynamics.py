@@ -48,9 +48,14 @@ from torch import nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
 from sklearn_memgen.datasets import make_separable
-from sklearn_memgen.inspection.area_under_margin import AreaUnderMargin, aum
-from sklearn_memgen.inspection.dynamics import data_map, forgetting
-from sklearn_memgen.inspection.margin import MarginPath, margin_path
+from sklearn_memgen.inspection import (
+    AreaUnderMargin,
+    MarginPath,
+    aum,
+    data_map,
+    forgetting,
+    margin_path,
+)
 from sklearn_memgen.training import Trace
 
 PARTS = ("margin", "forgetting", "maps", "aum")

@@ -46,10 +46,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
-from sklearn_memgen.inspection.instability import instability
-from sklearn_memgen.inspection.landscape import loss_landscape
-from sklearn_memgen.inspection.sharpness import sharpness
-from sklearn_memgen.inspection.sharpness_display import MEASURES
+from sklearn_memgen.inspection import MEASURES, instability, loss_landscape, sharpness
 
 Data = tuple[Any, Any, Any, Any]
 

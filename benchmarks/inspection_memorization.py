@@ -90,15 +90,16 @@ def run(name, model, X, y, n_models, **params):
     return scores
 
 
-def known_parts(n_models, n_rows, max_epochs):
+def known_parts(n_models, n_rows, max_epochs, seed):
     """Exceptions, each pair of which has two rows, and noise against general rows."""
+    n_pairs = min(n_rows // 20, 500)
     X, y, parts = make_memgen_classification(
         n_rows,
         n_numeric=2,
         n_categorical=2,
-        exception_fraction=0.1,
-        n_exceptions=min(n_rows // 20, 512),
-        random_state=0,
+        exception_fraction=2 * n_pairs / n_rows,
+        n_exceptions=n_pairs,
+        random_state=seed,
         return_parts=True,
     )
     scores = run("known parts", dense(max_epochs), X, y, n_models)
@@ -138,9 +139,10 @@ def main():
     parser.add_argument("--n-models", type=int, default=60)
     parser.add_argument("--n-rows", type=int, default=10_000)
     parser.add_argument("--max-epochs", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=1, help="of the known table")
     options = parser.parse_args()
     if options.part == "known":
-        known_parts(options.n_models, options.n_rows, options.max_epochs)
+        known_parts(options.n_models, options.n_rows, options.max_epochs, options.seed)
     elif options.part == "real":
         real_table(options.table, options.n_models, options.n_rows)
     else:

@@ -17,8 +17,11 @@ from torch import nn
 
 from sklearn_memgen import NetClassifier
 from sklearn_memgen._axes import INK, SOFT, set_title
-from sklearn_memgen.inspection.batch_norm import BatchNormStudy, batch_norm_study
-from sklearn_memgen.inspection.batch_norm_display import BatchNormStudyDisplay
+from sklearn_memgen.inspection import (
+    BatchNormStudy,
+    BatchNormStudyDisplay,
+    batch_norm_study,
+)
 
 PICTURE = Path(__file__).parent / "_static" / "batch_norm.png"
 WIDTHS = (16, 32, 64, 128, 256)

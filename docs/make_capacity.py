@@ -14,8 +14,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sklearn_memgen import NetClassifier
-from sklearn_memgen.inspection.capacity import capacity_curve
-from sklearn_memgen.inspection.randomization import randomization_test
+from sklearn_memgen.inspection import capacity_curve, randomization_test
 
 PICTURE = Path(__file__).parent / "_static" / "capacity.png"
 

@@ -14,8 +14,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from sklearn_memgen import WideDeepClassifier
-from sklearn_memgen.inspection.area_under_margin import aum
-from sklearn_memgen.inspection.dynamics import data_map, forgetting
+from sklearn_memgen.inspection import aum, data_map, forgetting
 
 PICTURE = Path(__file__).parent / "_static" / "data_maps.png"
 

@@ -14,10 +14,12 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sklearn_memgen import NetClassifier
-from sklearn_memgen.inspection.instability import InstabilityDisplay
-from sklearn_memgen.inspection.landscape import loss_landscape
-from sklearn_memgen.inspection.sharpness import sharpness
-from sklearn_memgen.inspection.sharpness_display import SharpnessDisplay
+from sklearn_memgen.inspection import (
+    InstabilityDisplay,
+    SharpnessDisplay,
+    loss_landscape,
+    sharpness,
+)
 
 PICTURE = Path(__file__).parent / "_static" / "flatness.png"
 

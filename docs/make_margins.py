@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 from sklearn.datasets import load_digits
 
-from sklearn_memgen.inspection.margin import margin_path
+from sklearn_memgen.inspection import margin_path
 
 PICTURE = Path(__file__).parent / "_static" / "margins.png"
 

@@ -56,8 +56,7 @@ nets = {
 
 import pandas as pd
 
-from sklearn_memgen.inspection.sharpness import sharpness
-from sklearn_memgen.inspection.sharpness_display import SharpnessDisplay
+from sklearn_memgen.inspection import SharpnessDisplay, sharpness
 
 found = {
     name: sharpness(net, X_train, y_train, random_state=0) for name, net in nets.items()
@@ -87,7 +86,7 @@ plt.show()
 # Random directions, each filter as long as that of the weights. The same seed gives
 # both nets the same random numbers.
 
-from sklearn_memgen.inspection.landscape import loss_landscape
+from sklearn_memgen.inspection import loss_landscape
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 for ax, (name, net) in zip(axes, nets.items(), strict=True):

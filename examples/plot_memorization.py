@@ -2,17 +2,17 @@
 Which rows a model knows by heart
 =================================
 
-A net that is right on all its training rows has learned some of them and memorized the
-others. Here some labels of a real table are made wrong, nets learn random subsets of it,
-and :func:`~sklearn_memgen.inspection.memorization_scores` says which rows are known only
-by those that have seen them.
+A net that is right on all its training rows has learned some of them and memorized
+others. Here some labels of a real table are made wrong, nets learn random subsets of
+it, and :func:`~sklearn_memgen.inspection.memorization_scores` says which rows are known
+only by those that have seen them.
 """
 
 # %%
 # A table with wrong labels
 # -------------------------
 #
-# 569 tumors, 30 measures of each. Twelve labels are swapped, which the model is not told.
+# 569 tumors, 30 measures of each. Twelve labels are swapped; the model is not told.
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -51,8 +51,8 @@ memorized = frame.nlargest(15, "memorization")
 memorized.assign(is_wrong=memorized.index.isin(wrong)).drop(columns=["n_in", "n_out"])
 
 # %%
-# Stopped early, the same net hardly memorizes: it is right on fewer of its own rows, and
-# on as many others.
+# Stopped early, the same net hardly memorizes: it is right on fewer of its own rows,
+# and on as many others.
 
 import pandas as pd
 

@@ -5,23 +5,20 @@ from sklearn_memgen.inspection.batch_norm import BatchNormStudy, batch_norm_stud
 from sklearn_memgen.inspection.batch_norm_display import BatchNormStudyDisplay
 from sklearn_memgen.inspection.capacity import CapacityCurve, capacity_curve
 from sklearn_memgen.inspection.capacity_display import CapacityCurveDisplay
-from sklearn_memgen.inspection.dynamics import (
-    DataMap,
-    ForgettingEvents,
-    data_map,
-    forgetting,
+from sklearn_memgen.inspection.connectivity import (
+    Instability,
+    InstabilityDisplay,
+    instability,
 )
+from sklearn_memgen.inspection.data_maps import DataMap, data_map
 from sklearn_memgen.inspection.dynamics_display import (
     AumDisplay,
     DataMapDisplay,
     ForgettingDisplay,
 )
 from sklearn_memgen.inspection.finite_sample import FiniteSampleNet, finite_sample_net
-from sklearn_memgen.inspection.instability import (
-    Instability,
-    InstabilityDisplay,
-    instability,
-)
+from sklearn_memgen.inspection.flatness import Sharpness, sharpness
+from sklearn_memgen.inspection.forgetting_events import ForgettingEvents, forgetting
 from sklearn_memgen.inspection.landscape import LossLandscape, loss_landscape
 from sklearn_memgen.inspection.landscape_display import LossLandscapeDisplay
 from sklearn_memgen.inspection.margin import MarginPath, margin_path
@@ -36,7 +33,6 @@ from sklearn_memgen.inspection.randomization import (
 from sklearn_memgen.inspection.randomization_display import RandomizationTestDisplay
 from sklearn_memgen.inspection.report import MemorizationReport, memorization_report
 from sklearn_memgen.inspection.report_display import MemorizationReportDisplay
-from sklearn_memgen.inspection.sharpness import Sharpness, sharpness
 from sklearn_memgen.inspection.sharpness_display import SharpnessDisplay
 
 __all__ = [

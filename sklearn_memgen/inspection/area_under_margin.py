@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn_memgen._probe_nets import takes_outputs
 from sklearn_memgen._sklearn import Interval, validate_params
 from sklearn_memgen.inspection._subject import Subject, read_subject
 from sklearn_memgen.inspection._traced import (
+    TRACED_PARAMETERS,
     learned_rows,
     n_epochs_of,
     read_traces,
@@ -114,10 +115,11 @@ class AreaUnderMargin:
     {
         "threshold_fraction": [Interval(Real, 0, 0.5, closed="neither"), None],
         "percentile": [Interval(Real, 0, 100, closed="neither")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-        "strategy": [str],
-        "n_jobs": [Integral, None],
+        **{
+            name: values
+            for name, values in TRACED_PARAMETERS.items()
+            if name != "n_repeats"
+        },
     },
     prefer_skip_nested_validation=True,
 )
@@ -200,7 +202,7 @@ def aum(
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_memgen import WideDeepClassifier
-    >>> from sklearn_memgen.inspection.area_under_margin import aum
+    >>> from sklearn_memgen.inspection import aum
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> y[:5] = 2  # mistakes
     >>> model = WideDeepClassifier(random_state=0)

@@ -223,7 +223,7 @@ def batch_norm_study(
     >>> from sklearn.datasets import load_iris
     >>> from torch import nn
     >>> from sklearn_memgen import NetClassifier
-    >>> from sklearn_memgen.inspection.batch_norm import batch_norm_study
+    >>> from sklearn_memgen.inspection import batch_norm_study
     >>> X, y = load_iris(return_X_y=True)
     >>> module = nn.Sequential(
     ...     nn.Linear(4, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 3)

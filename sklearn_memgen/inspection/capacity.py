@@ -253,7 +253,7 @@ def capacity_curve(
     >>> from sklearn.datasets import load_iris
     >>> from torch import nn
     >>> from sklearn_memgen import NetClassifier
-    >>> from sklearn_memgen.inspection.capacity import capacity_curve
+    >>> from sklearn_memgen.inspection import capacity_curve
     >>> class MLP(nn.Sequential):
     ...     def __init__(self, n_features, n_classes, n_units=16):
     ...         super().__init__(

@@ -36,7 +36,7 @@ class CapacityCurveDisplay(InspectionDisplay):
     >>> from sklearn.datasets import load_iris
     >>> from torch import nn
     >>> from sklearn_memgen import NetClassifier
-    >>> from sklearn_memgen.inspection.capacity_display import CapacityCurveDisplay
+    >>> from sklearn_memgen.inspection import CapacityCurveDisplay
     >>> class MLP(nn.Sequential):
     ...     def __init__(self, n_features, n_classes, n_units=16):
     ...         super().__init__(

@@ -92,13 +92,13 @@ class DataMapDisplay(_DynamicsDisplay):
 
     @staticmethod
     def _inspect(*args: Any, **params: Any) -> Any:
-        from sklearn_memgen.inspection.dynamics import data_map
+        from sklearn_memgen.inspection.data_maps import data_map
 
         return data_map(*args, **params)
 
     @staticmethod
     def _result_type() -> Any:
-        from sklearn_memgen.inspection.dynamics import DataMap
+        from sklearn_memgen.inspection.data_maps import DataMap
 
         return DataMap
 
@@ -163,13 +163,13 @@ class ForgettingDisplay(_DynamicsDisplay):
 
     @staticmethod
     def _inspect(*args: Any, **params: Any) -> Any:
-        from sklearn_memgen.inspection.dynamics import forgetting
+        from sklearn_memgen.inspection.forgetting_events import forgetting
 
         return forgetting(*args, **params)
 
     @staticmethod
     def _result_type() -> Any:
-        from sklearn_memgen.inspection.dynamics import ForgettingEvents
+        from sklearn_memgen.inspection.forgetting_events import ForgettingEvents
 
         return ForgettingEvents
 

@@ -91,7 +91,7 @@ def finite_sample_net(
     --------
     >>> import numpy as np
     >>> import torch
-    >>> from sklearn_memgen.inspection.finite_sample import finite_sample_net
+    >>> from sklearn_memgen.inspection import finite_sample_net
     >>> rng = np.random.default_rng(0)
     >>> X, y = rng.normal(size=(50, 3)), rng.integers(10, size=50)
     >>> net = finite_sample_net(X, y)

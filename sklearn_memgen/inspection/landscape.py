@@ -194,7 +194,7 @@ def loss_landscape(
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn_memgen import WideDeepClassifier
-    >>> from sklearn_memgen.inspection.landscape import loss_landscape
+    >>> from sklearn_memgen.inspection import loss_landscape
     >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     >>> model = WideDeepClassifier(max_epochs=5, random_state=0).fit(X, y)
     >>> landscape = loss_landscape(model, X, y, n_points=11, random_state=0)

@@ -39,7 +39,7 @@ class LossLandscapeDisplay(InspectionDisplay):
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_memgen import WideDeepClassifier
-    >>> from sklearn_memgen.inspection.landscape import loss_landscape
+    >>> from sklearn_memgen.inspection import loss_landscape
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> model = WideDeepClassifier(max_epochs=3, random_state=0).fit(X, y)
     >>> loss_landscape(model, X, y, n_points=5, random_state=0).plot()

@@ -215,7 +215,7 @@ def margin_path(
     Examples
     --------
     >>> from sklearn_memgen.datasets import make_separable
-    >>> from sklearn_memgen.inspection.margin import margin_path
+    >>> from sklearn_memgen.inspection import margin_path
     >>> X, y = make_separable(random_state=0)
     >>> path = margin_path(None, X, y, n_steps=3000)
     >>> path.svm_direction.round(4)

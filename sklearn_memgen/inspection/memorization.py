@@ -125,7 +125,7 @@ def memorization_scores(
     >>> from sklearn.datasets import load_iris
     >>> from torch import nn
     >>> from sklearn_memgen import NetClassifier
-    >>> from sklearn_memgen.inspection.memorization import memorization_scores
+    >>> from sklearn_memgen.inspection import memorization_scores
     >>> X, y = load_iris(return_X_y=True)
     >>> y[25] = 2  # a wrong label
     >>> net = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 3))

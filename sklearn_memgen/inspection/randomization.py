@@ -261,7 +261,7 @@ def randomization_test(
     >>> from sklearn.datasets import load_iris
     >>> from torch import nn
     >>> from sklearn_memgen import NetClassifier
-    >>> from sklearn_memgen.inspection.randomization import randomization_test
+    >>> from sklearn_memgen.inspection import randomization_test
     >>> X, y = load_iris(return_X_y=True)
     >>> net = nn.Sequential(nn.Linear(4, 256), nn.ReLU(), nn.Linear(256, 3))
     >>> model = NetClassifier(net, learning_rate=0.01, max_epochs=60)

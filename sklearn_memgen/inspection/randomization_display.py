@@ -43,7 +43,7 @@ class RandomizationTestDisplay(InspectionDisplay):
     >>> from sklearn.datasets import load_iris
     >>> from torch import nn
     >>> from sklearn_memgen import NetClassifier
-    >>> from sklearn_memgen.inspection.randomization_display import (
+    >>> from sklearn_memgen.inspection import (
     ...     RandomizationTestDisplay
     ... )
     >>> X, y = load_iris(return_X_y=True)

@@ -24,7 +24,7 @@ from sklearn_memgen._sklearn import Interval, _safe_indexing, validate_params
 from sklearn_memgen.inspection._findings import Finding, find, rows_to_look_at
 from sklearn_memgen.inspection._page import make_page
 from sklearn_memgen.inspection._subject import net_classifier
-from sklearn_memgen.inspection.dynamics import DataMap, data_map
+from sklearn_memgen.inspection.data_maps import DataMap, data_map
 from sklearn_memgen.inspection.memorization import score_subsets
 from sklearn_memgen.inspection.memorized_rows import MemorizationScores
 from sklearn_memgen.inspection.randomization import (

@@ -43,7 +43,7 @@ class SharpnessDisplay(InspectionDisplay):
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_memgen import WideDeepClassifier
-    >>> from sklearn_memgen.inspection.sharpness_display import SharpnessDisplay
+    >>> from sklearn_memgen.inspection import SharpnessDisplay
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> model = WideDeepClassifier(max_epochs=3, random_state=0).fit(X, y)
     >>> SharpnessDisplay.from_estimator(model, X, y, random_state=0).plot()
@@ -54,7 +54,7 @@ class SharpnessDisplay(InspectionDisplay):
 
     @staticmethod
     def _inspect(*args: Any, **params: Any) -> Any:
-        from sklearn_memgen.inspection.sharpness import sharpness
+        from sklearn_memgen.inspection.flatness import sharpness
 
         return sharpness(*args, **params)
 

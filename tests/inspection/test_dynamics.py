@@ -16,17 +16,16 @@ from sklearn_memgen import (
     TokenClassifier,
     WideDeepClassifier,
 )
-from sklearn_memgen.inspection.area_under_margin import AreaUnderMargin, aum
-from sklearn_memgen.inspection.dynamics import (
-    DataMap,
-    ForgettingEvents,
-    data_map,
-    forgetting,
-)
-from sklearn_memgen.inspection.dynamics_display import (
+from sklearn_memgen.inspection import (
+    AreaUnderMargin,
     AumDisplay,
+    DataMap,
     DataMapDisplay,
     ForgettingDisplay,
+    ForgettingEvents,
+    aum,
+    data_map,
+    forgetting,
 )
 from sklearn_memgen.training import Trace
 from tests.probes import MLP, make_blobs

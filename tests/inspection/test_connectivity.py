@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_memgen import NetClassifier
-from sklearn_memgen.inspection.instability import (
+from sklearn_memgen.inspection.connectivity import (
     Instability,
     InstabilityDisplay,
     instability,

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
-from sklearn_memgen.inspection.sharpness import Sharpness, sharpness
+from sklearn_memgen.inspection.flatness import Sharpness, sharpness
 from sklearn_memgen.inspection.sharpness_display import MEASURES, SharpnessDisplay
 
 

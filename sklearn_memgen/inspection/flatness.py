@@ -202,7 +202,7 @@ def sharpness(
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn_memgen import WideDeepClassifier
-    >>> from sklearn_memgen.inspection.sharpness import sharpness
+    >>> from sklearn_memgen.inspection import sharpness
     >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     >>> model = WideDeepClassifier(max_epochs=5, random_state=0).fit(X, y)
     >>> result = sharpness(model, X, y, random_state=0)

@@ -179,7 +179,7 @@ def instability(
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn_memgen import WideDeepClassifier
-    >>> from sklearn_memgen.inspection.instability import instability
+    >>> from sklearn_memgen.inspection import instability
     >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     >>> model = WideDeepClassifier(wide=False, max_epochs=10)
     >>> result = instability(model, X, y, epochs=(0, 5), random_state=0)
@@ -320,12 +320,12 @@ class InstabilityDisplay(InspectionDisplay):
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn_memgen import WideDeepClassifier
-    >>> from sklearn_memgen.inspection.instability import InstabilityDisplay
+    >>> from sklearn_memgen.inspection import InstabilityDisplay
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> InstabilityDisplay.from_estimator(
     ...     WideDeepClassifier(max_epochs=3), X, y, n_points=5, random_state=0
     ... ).plot()
-    <sklearn_memgen.inspection.instability.InstabilityDisplay object at ...>
+    <sklearn_memgen.inspection.connectivity.InstabilityDisplay object at ...>
     """
 
     _inspect = staticmethod(instability)
