@@ -29,10 +29,12 @@ OFFERS ?= pricerunner_aggregate.csv
 # Where the two files of banking77 are, and the three of WNUT17.
 BANKING ?= banking77
 WNUT ?= wnut17
+# The folder that has `mnist` and `tabular`.
+DATA ?= data
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-tables bench-noise bench-transfer bench-lottery bench-rules bench-text clean
+.PHONY: help demo test docs lint bench bench-tables bench-noise bench-transfer bench-lottery bench-rules bench-text bench-inspection clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' \
@@ -105,6 +107,9 @@ bench-text: $(BENCH_STAMP)  ## texts and entities; BANKING=folder WNUT=folder
 	$(BENCH_VENV)/bin/python benchmarks/text.py entities $(WNUT) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/text.py few $(WNUT) $(ARGS)
 	$(BENCH_VENV)/bin/python benchmarks/text.py speed $(BANKING) $(ARGS)
+
+bench-inspection: $(BENCH_STAMP)  ## open questions beside the papers; DATA=folder of mnist and tabular
+	$(BENCH_VENV)/bin/python benchmarks/inspection.py $(DATA) $(ARGS)
 
 clean:  ## remove caches and built files, not the environments
 	rm -rf build dist demo_output .hypothesis .mypy_cache .pytest_cache .ruff_cache

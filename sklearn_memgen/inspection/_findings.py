@@ -18,6 +18,8 @@ _GAP = 0.05
 _BY_HEART = 0.9
 #: Loss of accuracy by wrong labels that is worth a warning.
 _HURT = 0.02
+#: Share of memorized rows below which it does not matter which they are.
+_FEW = 0.01
 #: Rank correlation of two halves of the nets below which scores are uncertain.
 _UNCERTAIN = 0.5
 #: Probability of the given label, by nets without the row, below which they disagree.
@@ -51,7 +53,7 @@ def find(
         _goodness(performance),
         _memorized(scores),
         _suspects(scores),
-        _capacity(runs, float(test.means()["chance"].iloc[0])),
+        _capacity(runs, 1 / len(scores.classes)),
         _noise(tested),
         _learning(data_map),
     ]
@@ -85,7 +87,7 @@ def _memorized(scores: Any) -> Finding:
         "with a probability that is higher by a quarter or more than that of nets that "
         "have not. For the others the remaining rows teach the label."
     )
-    if agreement < _UNCERTAIN:
+    if share >= _FEW and agreement < _UNCERTAIN:
         answer += (
             f" Which rows they are is uncertain: two halves of the {scores.n_models} "
             f"nets agree by a rank correlation of {agreement:.2f} only. More nets "
