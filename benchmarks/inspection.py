@@ -35,6 +35,7 @@ STATEMENTS = {
 def commands(part: str, data: Path, figures: Path | None) -> list[list[str]]:
     """Return the arguments of the runs of a part."""
     mnist, tables = str(data / "mnist"), str(data / "tabular")
+    adult = str(data / "tabular" / "adult.parquet")
     both = ["--mnist", mnist, "--tables", tables]
     runs = {
         "capacity": [["width", *both], ["random", *both]],
@@ -43,8 +44,7 @@ def commands(part: str, data: Path, figures: Path | None) -> list[list[str]]:
         "batch_norm": [both],
         "memorization": [
             ["known", "--n-rows", "20000"],
-            ["real", "--table", str(data / "tabular" / "adult.parquet"), "--n-rows"]
-            + ["3000", "--n-models", "40"],
+            ["real", "--table", adult, "--n-rows", "3000", "--n-models", "40"],
         ],
     }[part]
     if figures is not None and part != "memorization":

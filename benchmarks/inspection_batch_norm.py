@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 import torch
 from mnist import load_mnist
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from sklearn_memgen import NetClassifier
@@ -108,11 +110,11 @@ def load_images(folder: Path, n_rows: int, n_test: int) -> tuple[Any, Any, Any, 
 
 
 def load_table(folder: Path) -> tuple[Any, Any]:
-    """Return pendigits, standardized."""
+    """Return pendigits."""
     table = pd.read_parquet(folder / "pendigits.parquet")
     y = table.iloc[:, -1].to_numpy()
     X = table.iloc[:, :-1].to_numpy(np.float32)
-    return (X - X.mean(axis=0)) / X.std(axis=0), y
+    return X, y
 
 
 def report(name: str, study: BatchNormStudy, seconds: float) -> dict[str, Any]:
@@ -223,12 +225,14 @@ def main() -> None:
             device=args.device,
         )
         start = time.perf_counter()
-        study = batch_norm_study(model, X, y, scale_init="uniform", **options)
+        scaled = make_pipeline(StandardScaler(), model)
+        study = batch_norm_study(scaled, X, y, scale_init="uniform", **options)
         seconds = time.perf_counter() - start
         lines.append(report(f"width {width}", study, seconds))
         if width == args.dense_widths[-1]:
             start = time.perf_counter()
-            model.set_params(early_stopping=False, random_state=0).fit(X, y)
+            model.set_params(early_stopping=False, random_state=0)
+            scaled.fit(X, y)
             one = time.perf_counter() - start
             n_fits = 3 + args.random
             print(

@@ -213,6 +213,8 @@ def _names_rows(column: pd.Series) -> bool:
         return False
     if pd.api.types.is_datetime64_any_dtype(column):
         return False
+    if column.astype(str).str.contains(r"\s").mean() > 0.5:  # texts, or full names
+        return False
     return column.nunique() > _NAMING * len(column)
 
 

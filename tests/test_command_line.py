@@ -158,6 +158,7 @@ def test_measures_and_days_do_not_name_rows():
     assert not _command_line._names_rows(pd.Series(n / 7))
     assert not _command_line._names_rows(pd.Series(pd.date_range("2026", periods=100)))
     assert not _command_line._names_rows(pd.Series(n // 2))
+    assert not _command_line._names_rows(pd.Series([f"a text of {k}" for k in n]))
 
 
 def test_without_matplotlib_nothing_is_trained(csv, capsys, monkeypatch):

@@ -162,7 +162,9 @@ def _table(rows: pd.DataFrame) -> str:
 def _cells(values: Sequence[Any], numeric: Sequence[bool], tag: str) -> str:
     cells = []
     for value, is_number in zip(values, numeric, strict=True):
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        text = f"{value:.3g}" if isinstance(value, float) else str(value)
+        if pd.api.types.is_scalar(value) and pd.isna(value):
+            text = "missing"
         if len(text) > _MOST_CHARACTERS:
             text = f"{text[:_MOST_CHARACTERS]}…"
         kind = ' class="number"' if is_number else ""

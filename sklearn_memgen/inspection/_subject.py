@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_memgen._inputs import hold_out
-from sklearn_memgen._labels import LabeledExamples
+from sklearn_memgen._labels import LabeledExamples, check_labels
 from sklearn_memgen._many_nets import ManyNetsMixin
+from sklearn_memgen._sklearn import _safe_indexing
 from sklearn_memgen._table_nets import encode_all, net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.rule_augmented import RuleAugmentedClassifier
@@ -42,6 +43,7 @@ __all__ = [
     "net_classifier",
     "read_fitted",
     "read_subject",
+    "take_rows",
 ]
 
 
@@ -180,13 +182,10 @@ class FittedSubject:
         The classifier itself.
     data : ResidentDataset
         The rows, on the host.
-    index : Index of shape (n_rows,)
-        The index of `X`.
     """
 
     estimator: NetClassifier
     data: ResidentDataset
-    index: pd.Index
 
     @property
     def net(self) -> ResidentNet:
@@ -234,12 +233,28 @@ def read_subject(
         If data cannot be learned from, or `y_test` has labels that `y` has not.
     """
     rng = check_random_state(random_state)
-    if isinstance(estimator, Pipeline):
-        *before, (_, estimator) = estimator.steps
-        if before:
-            steps = clone(Pipeline(before))
-            X = steps.fit_transform(X, y)
-            X_test = None if X_test is None else steps.transform(X_test)
+    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+        params = {"random_state": rng, "strategy": strategy, "n_jobs": n_jobs}
+        if X_test is None and test_fraction is not None:
+            return _read_divided(estimator, X, y, test_fraction, params)
+        steps = clone(estimator[:-1])
+        subject = read_subject(
+            estimator.steps[-1][1],
+            steps.fit_transform(X, y),
+            y,
+            X_test=None if X_test is None else steps.transform(X_test),
+            y_test=y_test,
+            **params,
+        )
+        known = {
+            name: table.index[rows]
+            for name, table, rows in (
+                ("index", X, subject.rows),
+                ("test_index", X_test, subject.test_rows),
+            )
+            if isinstance(table, pd.DataFrame)
+        }
+        return replace(subject, **known)
     base = clone(net_classifier(estimator))
     base._validate_params()
     base._check_source()
@@ -267,12 +282,7 @@ def read_subject(
         test_rows = np.arange(len(held_out))
         test_index = _index(base, X_test, len(held_out.y))
     elif test_fraction is not None:
-        kept, others = hold_out(examples.strata, test_fraction, rng)
-        if not len(others):
-            raise ValueError(
-                f"test_fraction={test_fraction} of {len(examples)} rows leaves no row "
-                "to test on"
-            )
+        kept, others = _divide(examples.strata, test_fraction, rng)
         examples, held_out = examples.take(kept), examples.take(others)
         rows, test_rows = rows[kept], rows[others]
         index, test_index = index[kept], index[others]
@@ -295,6 +305,47 @@ def read_subject(
         strategy,
         n_jobs,
     )
+
+
+def _read_divided(
+    estimator: Pipeline, X: Any, y: Any, test_fraction: float, params: dict[str, Any]
+) -> Subject:
+    """Hold rows out before the steps of a pipeline are fitted, which see no others."""
+    labels = check_labels(y)
+    _, codes = np.unique(labels, return_inverse=True)
+    kept, others = _divide(codes, test_fraction, params["random_state"])
+    subject = read_subject(
+        estimator,
+        take_rows(X, kept),
+        labels[kept],
+        X_test=take_rows(X, others),
+        y_test=labels[others],
+        **params,
+    )
+    return replace(
+        subject, rows=kept[subject.rows], test_rows=others[subject.test_rows]
+    )
+
+
+def _divide(
+    strata: np.ndarray, test_fraction: float, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to learn and those to test."""
+    kept, others = hold_out(strata, test_fraction, rng)
+    if not len(others):
+        raise ValueError(
+            f"test_fraction={test_fraction} of {len(strata)} rows leaves no row to "
+            "test on"
+        )
+    return kept, others
+
+
+def take_rows(X: Any, rows: np.ndarray) -> Any:
+    """Take some rows of inputs of any kind."""
+    if isinstance(X, Mapping) and not hasattr(X, "tocsr"):  # SciPy's DOK is both
+        return {name: np.asarray(array)[rows] for name, array in X.items()}
+    (X,) = indexable(X)
+    return _safe_indexing(X, rows)
 
 
 def read_fitted(estimator: Any, X: Any, y: Any) -> FittedSubject:
@@ -339,7 +390,7 @@ def read_fitted(estimator: Any, X: Any, y: Any) -> FittedSubject:
     )
     estimator._follow_device()
     data = replace(examples.encode(estimator.encoder_), weight=None)
-    return FittedSubject(estimator, data, _index(reader, X, len(examples.y)))
+    return FittedSubject(estimator, data)
 
 
 def net_classifier(estimator: Any) -> NetClassifier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from numbers import Integral, Real
@@ -15,15 +14,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import check_random_state
 from tqdm import tqdm  # skorch's own progress bar depends on it
 
 from sklearn_memgen._inputs import hold_out
 from sklearn_memgen._labels import check_labels
-from sklearn_memgen._sklearn import Interval, _safe_indexing, validate_params
+from sklearn_memgen._sklearn import Interval, validate_params
 from sklearn_memgen.inspection._findings import Finding, find, rows_to_look_at
 from sklearn_memgen.inspection._page import make_page
-from sklearn_memgen.inspection._subject import net_classifier
+from sklearn_memgen.inspection._subject import net_classifier, take_rows
 from sklearn_memgen.inspection.data_maps import DataMap, data_map
 from sklearn_memgen.inspection.memorization import score_subsets
 from sklearn_memgen.inspection.memorized_rows import MemorizationScores
@@ -276,7 +275,7 @@ def memorization_report(
     rows = np.arange(n_given)
     if max_rows is not None and n_given > max_rows:
         rows, _ = hold_out(codes, 1 - max_rows / n_given, rng)
-    X, labels, codes = _take(X, rows), labels[rows], codes[rows]
+    X, labels, codes = take_rows(X, rows), labels[rows], codes[rows]
     values = reader._as_frame(X)
     with tqdm(total=n_models + 5, desc="fit", disable=not verbose) as bar:
         performance = _score(estimator, X, labels, codes, test_fraction, seeds[0])
@@ -322,14 +321,6 @@ def memorization_report(
     )
 
 
-def _take(X: Any, rows: np.ndarray) -> Any:
-    """Take some rows of inputs of any kind."""
-    if isinstance(X, Mapping) and not hasattr(X, "tocsr"):
-        return {name: np.asarray(array)[rows] for name, array in X.items()}
-    (X,) = indexable(X)
-    return _safe_indexing(X, rows)
-
-
 def _score(
     estimator: Any,
     X: Any,
@@ -347,10 +338,10 @@ def _score(
     model = clone(estimator)
     if "random_state" in model.get_params() and model.random_state is None:
         model.set_params(random_state=int(seed))
-    model.fit(_take(X, kept), labels[kept])
+    model.fit(take_rows(X, kept), labels[kept])
     scores = {}
     for name, rows in (("train", kept), ("test", others)):
-        part = _take(X, rows)
+        part = take_rows(X, rows)
         proba = model.predict_proba(part)
         scores[f"{name}_accuracy"] = accuracy_score(labels[rows], model.predict(part))
         scores[f"{name}_loss"] = log_loss(labels[rows], proba, labels=model.classes_)

@@ -1,6 +1,7 @@
 """The report: what it finds, the page, and the rows to look at."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -122,6 +123,13 @@ def test_values_cannot_become_part_of_the_page(report):
     html = report.to_html()
     assert "<script" not in html and "note <b>" not in html
     assert "&lt;script&gt;alert(1)" in html or "a &amp; b" in html
+
+
+def test_missing_values_are_said_to_be_missing_and_long_ones_cut(report):
+    values = report.values.assign(x0=np.nan, x1="y" * 200)
+    html = replace(report, values=values).to_html()
+    assert "missing" in html and "nan" not in html
+    assert "y" * 60 + "…" in html and "y" * 61 not in html
 
 
 def test_the_page_is_written_and_shown_in_notebooks(report, tmp_path):
