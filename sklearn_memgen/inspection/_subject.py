@@ -209,8 +209,7 @@ def read_subject(
 
     Parameters
     ----------
-    estimator : NetClassifier, LotteryPrunedNet, NoisyFineTuneProbe, \
-            RuleAugmentedClassifier, or Pipeline that ends in one
+    estimator : classifier with a net, or Pipeline that ends in one
         What is inspected. Of one that trains nets of another estimator, or asks one
         where rules are silent, it is that other.
     X, y : inputs and labels, of n_rows rows

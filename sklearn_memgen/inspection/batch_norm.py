@@ -142,8 +142,7 @@ def batch_norm_study(
 
     Parameters
     ----------
-    estimator : NetClassifier, LotteryPrunedNet, NoisyFineTuneProbe, \
-            RuleAugmentedClassifier, or Pipeline that ends in one
+    estimator : classifier with a net, or Pipeline that ends in one
         What the nets are, and how they learn; its `trainable` is replaced. They are
         trained to the end, without early stopping. It stays as it is.
     X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows

@@ -173,8 +173,7 @@ def capacity_curve(
 
     Parameters
     ----------
-    estimator : NetClassifier, LotteryPrunedNet, NoisyFineTuneProbe, \
-            RuleAugmentedClassifier, or Pipeline that ends in one
+    estimator : classifier with a net, or Pipeline that ends in one
         What the nets are but for their width, and how they learn. They are trained to
         the end, without early stopping. It stays as it is.
     X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows

@@ -144,8 +144,7 @@ def margin_path(
         sees of `X`. With None `X` are the features.
     X, y : inputs and labels, of n_rows rows
         What is learned.
-    optimizers : sequence of {"gd", "momentum", "adam"}, \
-            default=("gd", "momentum", "adam")
+    optimizers : sequence of str, default=("gd", "momentum", "adam")
         Gradient descent; with momentum; and Adam, which does not converge to this SVM.
     n_steps : int, default=50_000
         Steps of each. The angle falls with the logarithm of their number.

@@ -55,8 +55,7 @@ def memorization_scores(
 
     Parameters
     ----------
-    estimator : NetClassifier, LotteryPrunedNet, NoisyFineTuneProbe, \
-            RuleAugmentedClassifier, or Pipeline that ends in one
+    estimator : classifier with a net, or Pipeline that ends in one
         What the nets are, and how they learn, early stopping included; rows held out
         for that are not learned. It stays as it is.
     X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows

@@ -165,16 +165,14 @@ def randomization_test(
 
     Parameters
     ----------
-    estimator : NetClassifier, LotteryPrunedNet, NoisyFineTuneProbe, \
-            RuleAugmentedClassifier, or Pipeline that ends in one
+    estimator : classifier with a net, or Pipeline that ends in one
         What the nets are, and how they learn; to the end, without early stopping. It
         stays as it is.
     X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows
         The inputs.
     y : array-like of shape (n_rows,)
         Class labels.
-    corruptions : str or sequence of str, default=("labels", "partial_labels", \
-            "shuffled_features", "random_features")
+    corruptions : str or sequence of str, default=all but "permuted_values"
         What is made random:
 
         - "labels": every label is any class, with the same probability;

@@ -200,8 +200,7 @@ def memorization_report(
 
     Parameters
     ----------
-    estimator : NetClassifier, LotteryPrunedNet, NoisyFineTuneProbe, \
-            RuleAugmentedClassifier, or Pipeline that ends in one
+    estimator : classifier with a net, or Pipeline that ends in one
         The model. It stays as it is.
     X : DataFrame, array-like, sparse matrix, or dict of arrays, of n_rows rows
         The inputs.
