@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from tqdm import tqdm  # skorch's own progress bar depends on it
 
@@ -338,6 +339,9 @@ def _score(
     if "random_state" in model.get_params() and model.random_state is None:
         model.set_params(random_state=int(seed))
     model.fit(take_rows(X, kept), labels[kept])
+    last = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    if getattr(getattr(last, "net_", None), "interrupted_", False):
+        raise KeyboardInterrupt  # which a fit takes for the end of training
     scores = {}
     for name, rows in (("train", kept), ("test", others)):
         part = take_rows(X, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import math
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -297,8 +298,8 @@ class ResidentNet(TakesSteps, PredictsBatches, MovesDevices, NeuralNetClassifier
         """Call a hook of all callbacks."""
         try:
             super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt:
-            self._stopped_by_callback = True
+        except KeyboardInterrupt as error:
+            self._stopped_by_callback = _was_raised(error)
             raise
         if method_name == "on_epoch_end":
             for checkpoint in self._checkpoints:
@@ -348,3 +349,14 @@ class ResidentNet(TakesSteps, PredictsBatches, MovesDevices, NeuralNetClassifier
             f"learning_rate={self._rates[0][1]:g}. Most likely the learning rate is "
             "too high: lower it, or limit the gradients by clip_norm=1.0."
         )
+
+
+def _was_raised(error: BaseException) -> bool:
+    """Tell whether a statement raised it, and not Ctrl-C, which may come anywhere."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    operation = trace.tb_frame.f_code.co_code[trace.tb_lasti]
+    return dis.opname[operation] == "RAISE_VARARGS"

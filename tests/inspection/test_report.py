@@ -1,6 +1,7 @@
 """The report: what it finds, the page, and the rows to look at."""
 
 import re
+import signal
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -8,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
 from sklearn_memgen import NetClassifier, TokenClassifier, WideDeepClassifier
 from sklearn_memgen.inspection import (
@@ -187,6 +191,26 @@ def test_bad_parameters_are_named(table, params, message):
     X, y, _ = table
     with pytest.raises(ValueError, match=re.escape(message)):
         memorization_report(WideDeepClassifier(max_epochs=1), X, y, **params)
+
+
+class _Interrupt(Callback):
+    """Presses Ctrl-C after an epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_ctrl_c_ends_the_report_and_not_only_a_fit(table, interruptible, in_pipeline):
+    X, y, _ = table
+    model = NetClassifier(MLP, max_epochs=3, callbacks=[_Interrupt()])
+    model = make_pipeline(StandardScaler(), model) if in_pipeline else model
+    numbers = X.drop(columns="note <b>")
+    with (
+        pytest.warns(UserWarning, match="interrupted"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        memorization_report(model, numbers, y, n_models=4, random_state=0)
 
 
 def test_one_class_and_no_net_are_refused(table):

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import signal
 import warnings
 from functools import partial
 
@@ -285,6 +286,32 @@ def test_ctrl_c_leaves_a_usable_net_and_says_so():
     assert net.interrupted_
     assert len(history) == 3
     assert net.predict_proba(dataset(X, y)).shape == (200, 2)
+
+
+class Ends(Callback):
+    """Ends training after two epochs as skorch's callbacks do, or presses Ctrl-C."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            if self.how == "raise":
+                raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("how", ["raise", "press"])
+def test_ctrl_c_in_a_callback_is_no_early_stopping(how, interruptible):
+    X, y = make_data()
+    net = make_net(make_module(), max_epochs=50).initialize()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(net, dataset(X, y), None, callbacks=[Ends(how)])
+    assert len(net.history) == 2
+    assert net.interrupted_ == (how == "press")
+    said = [w for w in caught if "interrupted in epoch 2" in str(w.message)]
+    assert bool(said) == net.interrupted_
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
