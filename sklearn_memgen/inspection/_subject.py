@@ -229,8 +229,11 @@ def read_subject(
     TypeError
         If `estimator` has no such net.
     ValueError
-        If data cannot be learned from, or `y_test` has labels that `y` has not.
+        If data cannot be learned from, one of `X_test` and `y_test` is missing, or
+        there are labels in `y_test` that `y` has not.
     """
+    if (X_test is None) != (y_test is None):
+        raise ValueError("X_test and y_test must be given together")
     rng = check_random_state(random_state)
     if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
         params = {"random_state": rng, "strategy": strategy, "n_jobs": n_jobs}

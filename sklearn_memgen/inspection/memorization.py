@@ -133,8 +133,6 @@ def memorization_scores(
     >>> scores.to_frame().loc[25, ["label", "predicted_out"]].tolist()
     [2, 0]
     """
-    if (X_test is None) != (y_test is None):
-        raise ValueError("X_test and y_test must be given together")
     with tqdm(total=n_models, desc="nets", disable=not verbose) as bar:
         return score_subsets(
             estimator,

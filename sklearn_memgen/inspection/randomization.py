@@ -273,15 +273,13 @@ def randomization_test(
     True
     """
     kinds = _check_corruptions(corruptions)
-    if (X_test is None) != (y_test is None):
-        raise ValueError("X_test and y_test must be given together")
     subject = read_subject(
         estimator,
         X,
         y,
         X_test=X_test,
         y_test=y_test,
-        test_fraction=None if X_test is not None else test_fraction,
+        test_fraction=test_fraction,
         random_state=random_state,
         strategy=strategy,
         n_jobs=n_jobs,
