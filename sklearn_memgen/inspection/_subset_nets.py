@@ -67,6 +67,10 @@ class SubsetNets:
         self.classes = row_classes(subject.training)
         self._check_size(subset)
         self.subsets = draw_subsets(self.classes, n_models, subset, subject.rng)
+        # All subsets are of one size.
+        self.holds_out = subject.examples.take(
+            np.flatnonzero(self.subsets[0])
+        ).holds_out(subject.estimator.early_stopping)
         self.included = np.zeros((n_models, len(subject.codes)), dtype=bool)
 
     def _check_size(self, subset: float) -> None:
@@ -133,11 +137,9 @@ class SubsetNets:
         """Return the rows that a net learns, and those of its subset that stop it."""
         subject = self.subject
         rows, stopping = np.flatnonzero(self.subsets[k]), np.arange(0)
-        estimator = subject.estimator
-        if subject.examples.take(rows).holds_out(estimator.early_stopping):
-            kept, others = hold_out(
-                self.classes[rows], estimator.validation_fraction, subject.rng
-            )
+        if self.holds_out:
+            fraction = subject.estimator.validation_fraction
+            kept, others = hold_out(self.classes[rows], fraction, subject.rng)
             rows, stopping = rows[kept], rows[others]
         self.included[k, labels_of(subject.training, rows)] = True
         return rows, stopping
