@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from sklearn_memgen._inputs import hold_out
 from sklearn_memgen._labels import LabeledExamples, check_labels
 from sklearn_memgen._many_nets import ManyNetsMixin
-from sklearn_memgen._sklearn import _safe_indexing
+from sklearn_memgen._sklearn import Interval, StrOptions, _safe_indexing
 from sklearn_memgen._table_nets import encode_all, net_maker, own_callbacks, train_all
 from sklearn_memgen.base import NetClassifier
 from sklearn_memgen.rule_augmented import RuleAugmentedClassifier
@@ -36,6 +37,7 @@ from sklearn_memgen.training import (
 )
 
 __all__ = [
+    "TRAINING_PARAMETERS",
     "FittedSubject",
     "Subject",
     "accuracy_of",
@@ -45,6 +47,17 @@ __all__ = [
     "read_subject",
     "take_rows",
 ]
+
+
+#: What those parameters may be that functions which train nets have in common.
+TRAINING_PARAMETERS: dict[str, list[Any]] = {
+    "test_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+    "n_repeats": [Interval(Integral, 1, None, closed="left")],
+    "random_state": ["random_state"],
+    "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
+    "n_jobs": [Integral, None],
+}
 
 
 @dataclass(frozen=True)

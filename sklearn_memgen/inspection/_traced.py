@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from skorch.callbacks import Callback
 
-from sklearn_memgen._sklearn import Interval, StrOptions
 from sklearn_memgen.inspection._subject import Subject
 from sklearn_memgen.training import Trace, auto_batch_size, auto_max_epochs
 
 __all__ = [
-    "TRACED_PARAMETERS",
     "learned_rows",
     "n_epochs_of",
     "read_traces",
     "train_traced",
 ]
-
-#: What parameters may be that functions on traces have in common.
-TRACED_PARAMETERS: dict[str, list[Any]] = {
-    "n_repeats": [Interval(Integral, 1, None, closed="left")],
-    "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-    "random_state": ["random_state"],
-    "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
-    "n_jobs": [Integral, None],
-}
 
 
 class EndAfter(Callback):

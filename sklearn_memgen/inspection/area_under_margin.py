@@ -14,9 +14,12 @@ from sklearn_memgen._label_noise import draw_other_classes
 from sklearn_memgen._label_quality import mean_trace
 from sklearn_memgen._probe_nets import takes_outputs
 from sklearn_memgen._sklearn import Interval, validate_params
-from sklearn_memgen.inspection._subject import Subject, read_subject
+from sklearn_memgen.inspection._subject import (
+    TRAINING_PARAMETERS,
+    Subject,
+    read_subject,
+)
 from sklearn_memgen.inspection._traced import (
-    TRACED_PARAMETERS,
     learned_rows,
     n_epochs_of,
     read_traces,
@@ -115,11 +118,7 @@ class AreaUnderMargin:
     {
         "threshold_fraction": [Interval(Real, 0, 0.5, closed="neither"), None],
         "percentile": [Interval(Real, 0, 100, closed="neither")],
-        **{
-            name: values
-            for name, values in TRACED_PARAMETERS.items()
-            if name != "n_repeats"
-        },
+        **TRAINING_PARAMETERS,
     },
     prefer_skip_nested_validation=True,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ from sklearn_memgen.inspection._batch_statistics import (
     has_running_statistics,
 )
 from sklearn_memgen.inspection._parts import PartNet, PartNets
-from sklearn_memgen.inspection._subject import Subject, accuracy_of, read_subject
+from sklearn_memgen.inspection._subject import (
+    TRAINING_PARAMETERS,
+    Subject,
+    accuracy_of,
+    read_subject,
+)
 from sklearn_memgen.inspection.batch_norm_display import BatchNormStudyDisplay
 from sklearn_memgen.training import ResidentNet, TrainedMember
 
@@ -99,17 +104,12 @@ class BatchNormStudy:
 
 @validate_params(
     {
+        **TRAINING_PARAMETERS,
         "n_random": [Interval(Integral, 0, None, closed="left")],
         "random_from": [StrOptions({"hidden", "all"})],
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "scale_init": [StrOptions({"uniform", "ones"}), None],
         "batch_sizes": ["array-like"],
         "training_batch_sizes": ["array-like"],
-        "test_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-        "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
-        "n_jobs": [Integral, None],
     },
     prefer_skip_nested_validation=True,
 )

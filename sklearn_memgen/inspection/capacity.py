@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,18 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sklearn_memgen._label_noise import LabelNoise
-from sklearn_memgen._sklearn import Interval, StrOptions, validate_params
+from sklearn_memgen._sklearn import Interval, validate_params
 from sklearn_memgen.inspection._measures import accuracy_and_loss
 from sklearn_memgen.inspection._norms import (
     InitialWeights,
     n_trained_parameters,
     norms_of,
 )
-from sklearn_memgen.inspection._subject import Subject, read_subject
+from sklearn_memgen.inspection._subject import (
+    TRAINING_PARAMETERS,
+    Subject,
+    read_subject,
+)
 from sklearn_memgen.inspection._widths import find_width, with_width
 from sklearn_memgen.inspection.capacity_display import CapacityCurveDisplay
 from sklearn_memgen.training import Member, TrainedMember
@@ -133,16 +137,11 @@ class CapacityCurve:
 
 @validate_params(
     {
+        **TRAINING_PARAMETERS,
         "widths": ["array-like"],
         "label_noise": ["array-like", Interval(Real, 0, 1, closed="left")],
         "width": [str, callable, None],
-        "test_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
         "tolerance": [Interval(Real, 0, 1, closed="left")],
-        "random_state": ["random_state"],
-        "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
-        "n_jobs": [Integral, None],
     },
     prefer_skip_nested_validation=True,
 )

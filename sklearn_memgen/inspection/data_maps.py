@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike
 
 from sklearn_memgen._label_quality import mean_trace
 from sklearn_memgen._sklearn import Interval, validate_params
-from sklearn_memgen.inspection._subject import read_subject
+from sklearn_memgen.inspection._subject import TRAINING_PARAMETERS, read_subject
 from sklearn_memgen.inspection._traced import (
-    TRACED_PARAMETERS,
     learned_rows,
     n_epochs_of,
     read_traces,
@@ -178,7 +177,7 @@ class DataMap:
 
 @validate_params(
     {
-        **TRACED_PARAMETERS,
+        **TRAINING_PARAMETERS,
         "burn_out": [Interval(Integral, 1, None, closed="left"), None],
         "ambiguous_share": [Interval(Real, 0, 1, closed="neither")],
     },

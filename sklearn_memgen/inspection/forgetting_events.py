@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 
 from sklearn_memgen._label_quality import mean_trace
 from sklearn_memgen._sklearn import validate_params
-from sklearn_memgen.inspection._subject import read_subject
+from sklearn_memgen.inspection._subject import TRAINING_PARAMETERS, read_subject
 from sklearn_memgen.inspection._traced import (
-    TRACED_PARAMETERS,
     learned_rows,
     n_epochs_of,
     read_traces,
@@ -127,7 +126,7 @@ class ForgettingEvents:
         return ForgettingDisplay(self).plot(ax)
 
 
-@validate_params(TRACED_PARAMETERS, prefer_skip_nested_validation=True)
+@validate_params(TRAINING_PARAMETERS, prefer_skip_nested_validation=True)
 def forgetting(
     estimator: Any,
     X: Any,

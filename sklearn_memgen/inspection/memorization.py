@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm  # skorch's own progress bar depends on it
 
 from sklearn_memgen._sklearn import Interval, StrOptions, validate_params
-from sklearn_memgen.inspection._subject import read_subject
+from sklearn_memgen.inspection._subject import TRAINING_PARAMETERS, read_subject
 from sklearn_memgen.inspection._subset_nets import SubsetNets
 from sklearn_memgen.inspection.memorized_rows import MemorizationScores
 
@@ -20,13 +20,11 @@ __all__ = ["memorization_scores", "score_subsets"]
 
 @validate_params(
     {
+        **TRAINING_PARAMETERS,
         "n_models": [Interval(Integral, 4, None, closed="left")],
         "subset": [Interval(Real, 0, 1, closed="neither")],
         "outcome": [StrOptions({"correct", "probability"})],
         "encode": [StrOptions({"auto", "once", "each"})],
-        "random_state": ["random_state"],
-        "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
-        "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     },
     prefer_skip_nested_validation=True,

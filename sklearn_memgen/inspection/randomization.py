@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from sklearn_memgen._sklearn import Interval, StrOptions, validate_params
+from sklearn_memgen._sklearn import Interval, validate_params
 from sklearn_memgen.inspection._corruptions import FEATURES, LABELS
 from sklearn_memgen.inspection._random_nets import (
     FitCourse,
@@ -23,7 +23,7 @@ from sklearn_memgen.inspection._random_nets import (
     measure_ladder,
 )
 from sklearn_memgen.inspection._regularizers import unregularized
-from sklearn_memgen.inspection._subject import read_subject
+from sklearn_memgen.inspection._subject import TRAINING_PARAMETERS, read_subject
 from sklearn_memgen.inspection.randomization_display import RandomizationTestDisplay
 
 __all__ = ["RandomizationTest", "randomization_test"]
@@ -119,17 +119,12 @@ class RandomizationTest:
 
 @validate_params(
     {
+        **TRAINING_PARAMETERS,
         "corruptions": ["array-like", str],
         "partial": [Interval(Real, 0, 1, closed="right")],
         "regularizers": ["boolean"],
         "capacity": ["boolean"],
         "fitted_at": [Interval(Real, 0, 1, closed="right")],
-        "test_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state"],
-        "strategy": [StrOptions({"auto", "stacked", "sequential", "joblib"})],
-        "n_jobs": [Integral, None],
     },
     prefer_skip_nested_validation=True,
 )
