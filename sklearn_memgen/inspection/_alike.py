@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sklearn_memgen.inspection._fitted_subject import FittedSubject
 from sklearn_memgen.inspection._loss_surface import running_statistics
-from sklearn_memgen.inspection._subject import FittedSubject
 from sklearn_memgen.training import Rows
 
 __all__ = ["check_alike"]

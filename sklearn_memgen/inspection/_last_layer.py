@@ -12,7 +12,8 @@ from sklearn.utils import check_X_y
 from torch import Tensor, nn
 
 from sklearn_memgen._labels import check_labels
-from sklearn_memgen.inspection._subject import read_fitted, read_subject
+from sklearn_memgen.inspection._fitted_subject import read_fitted
+from sklearn_memgen.inspection._subject import read_subject
 from sklearn_memgen.nets.members import MemberLinear
 from sklearn_memgen.training import ResidentDataset, ResidentNet, resolve_device, seeded
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 
-from sklearn_memgen.inspection._subject import FittedSubject
+from sklearn_memgen.inspection._fitted_subject import FittedSubject
 from sklearn_memgen.nets.sparse_linear import SparseLinear
 from sklearn_memgen.training import (
     ResidentBatches,

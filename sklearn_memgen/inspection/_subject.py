@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
@@ -14,8 +13,6 @@ import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from sklearn_memgen._inputs import hold_out
 from sklearn_memgen._labels import LabeledExamples, check_labels
@@ -31,19 +28,15 @@ from sklearn_memgen.training import (
     ResidentNet,
     Rows,
     TrainedMember,
-    pool_logits,
     probabilities,
     resolve_device,
 )
 
 __all__ = [
     "TRAINING_PARAMETERS",
-    "FittedSubject",
     "Subject",
     "accuracy_of",
-    "logits_of",
     "net_classifier",
-    "read_fitted",
     "read_subject",
     "take_rows",
 ]
@@ -183,27 +176,6 @@ class Subject:
         """Train nets, or raise the error of the first that failed."""
         device = resolve_device(self.estimator.device)
         return train_all(members, self.strategy, self.n_jobs, device)
-
-
-@dataclass(frozen=True)
-class FittedSubject:
-    """A fitted classifier, and rows with labels as its net sees them.
-
-    Parameters
-    ----------
-    estimator : NetClassifier
-        The classifier itself.
-    data : ResidentDataset
-        The rows, on the host.
-    """
-
-    estimator: NetClassifier
-    data: ResidentDataset
-
-    @property
-    def net(self) -> ResidentNet:
-        """The trained net."""
-        return self.estimator.net_
 
 
 def read_subject(
@@ -363,51 +335,6 @@ def take_rows(X: Any, rows: np.ndarray) -> Any:
     return _safe_indexing(X, rows)
 
 
-def read_fitted(estimator: Any, X: Any, y: Any) -> FittedSubject:
-    """Check a fitted classifier and rows with labels, and encode them.
-
-    Parameters
-    ----------
-    estimator : fitted classifier
-        As in `read_subject`; of one that has several nets the first is taken.
-    X, y : inputs and labels, of n_rows rows
-        The rows.
-
-    Raises
-    ------
-    TypeError
-        If `estimator` has no net.
-    NotFittedError
-        If it is not fitted.
-    ValueError
-        If the rows do not go with it.
-    """
-    if isinstance(estimator, Pipeline):
-        check_is_fitted(estimator)
-        if len(estimator.steps) > 1:
-            X = estimator[:-1].transform(X)
-        estimator = estimator.steps[-1][1]
-    if not isinstance(estimator, NetClassifier):
-        net_classifier(estimator)  # raises where there is no net
-        check_is_fitted(estimator)
-        fitted = getattr(estimator, "estimators_", None) or [estimator.estimator_]
-        estimator = fitted[0]
-    check_is_fitted(estimator)
-    # Features were checked when it was fitted; the classifier stays as it is.
-    reader = copy(estimator)
-    examples = reader._read(
-        X,
-        y,
-        None,
-        encoder=estimator.encoder_,
-        classes=estimator.classes_,
-        reset=False,
-    )
-    estimator._follow_device()
-    data = replace(examples.encode(estimator.encoder_), weight=None)
-    return FittedSubject(estimator, data)
-
-
 def net_classifier(estimator: Any) -> NetClassifier:
     """Return the classifier whose nets are inspected, not fitted.
 
@@ -435,11 +362,6 @@ def net_classifier(estimator: Any) -> NetClassifier:
             f"NetClassifier; got {estimator!r}"
         )
     return made
-
-
-def logits_of(net: ResidentNet, X: Rows) -> Tensor:
-    """Compute the logits of rows, those of an ensemble's mean, on the host."""
-    return pool_logits(net.logits(X).float())
 
 
 def accuracy_of(net: ResidentNet, data: ResidentDataset) -> float:

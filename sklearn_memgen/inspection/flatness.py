@@ -12,8 +12,8 @@ import torch
 from sklearn.utils import check_random_state, check_scalar
 from torch import Tensor
 
+from sklearn_memgen.inspection._fitted_subject import read_fitted
 from sklearn_memgen.inspection._loss_surface import LossSurface, sample_rows
-from sklearn_memgen.inspection._subject import read_fitted
 from sklearn_memgen.inspection.sharpness_display import MEASURES, SharpnessDisplay
 
 __all__ = ["Sharpness", "sharpness"]

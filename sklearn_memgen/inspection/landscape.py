@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from sklearn_memgen._lottery_evidence import weights_between
 from sklearn_memgen.inspection._alike import check_alike
+from sklearn_memgen.inspection._fitted_subject import read_fitted
 from sklearn_memgen.inspection._loss_surface import (
     LossSurface,
     running_statistics,
     sample_rows,
 )
-from sklearn_memgen.inspection._subject import read_fitted
 from sklearn_memgen.inspection.landscape_display import LossLandscapeDisplay
 from sklearn_memgen.nets.members import MemberLinear
 from sklearn_memgen.training.multipliers import check_option

@@ -14,12 +14,9 @@ from torch import nn
 
 from sklearn_memgen import NetClassifier, NoisyFineTuneProbe, WideDeepClassifier
 from sklearn_memgen.inspection._batch_statistics import accuracy_by_batch
+from sklearn_memgen.inspection._fitted_subject import read_fitted
 from sklearn_memgen.inspection._parts import PartNets, draw_others, output_names
-from sklearn_memgen.inspection._subject import (
-    accuracy_of,
-    read_fitted,
-    read_subject,
-)
+from sklearn_memgen.inspection._subject import accuracy_of, read_subject
 from sklearn_memgen.inspection.batch_norm import BatchNormStudy, batch_norm_study
 from sklearn_memgen.inspection.batch_norm_display import BatchNormStudyDisplay
 from sklearn_memgen.training import ArrayTensors, ResidentNet

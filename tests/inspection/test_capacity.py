@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_memgen import NetClassifier, WideDeepClassifier
+from sklearn_memgen.inspection._fitted_subject import read_fitted
 from sklearn_memgen.inspection._measures import accuracy_and_loss
 from sklearn_memgen.inspection._norms import norms_of
-from sklearn_memgen.inspection._subject import read_fitted
 from sklearn_memgen.inspection._widths import find_width, with_width
 from sklearn_memgen.inspection.capacity import CapacityCurve, capacity_curve
 from sklearn_memgen.inspection.capacity_display import CapacityCurveDisplay

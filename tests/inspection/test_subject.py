@@ -16,7 +16,8 @@ from sklearn_memgen import (
     RuleAugmentedClassifier,
     WideDeepClassifier,
 )
-from sklearn_memgen.inspection._subject import accuracy_of, read_fitted, read_subject
+from sklearn_memgen.inspection._fitted_subject import read_fitted
+from sklearn_memgen.inspection._subject import accuracy_of, read_subject
 from tests.probes import MLP
 
 QUICK = WideDeepClassifier(hidden_layer_sizes=(8,), n_members=1, max_epochs=1)
